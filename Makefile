@@ -1,0 +1,271 @@
+# presenced: `make help` lists the targets.
+#
+# Modes, each with a build folder of its own:
+#   make                           build/release
+#   make DEBUG=1                   build/debug      assertions that cost time (PRESENCED_DEBUG)
+#   make SAN=address,undefined     build/asan       the same, with AddressSanitizer and UBSan
+#   make SAN=thread                build/tsan       the same, with ThreadSanitizer
+#   make CC=clang                  build/release-clang, and so on
+# WERROR=1 (or CI=true) makes warnings errors; V=1 shows the commands.
+
+VERSION := 0.1.0
+
+# ---- packages: what a bare Debian 12 with git, make and ca-certificates lacks -------------------
+
+PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev
+PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
+	python3-pytest iproute2 nftables procps libfaketime util-linux
+PACKAGES_BENCH := $(PACKAGES_BUILD) python3
+PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
+
+# ---- mode ---------------------------------------------------------------------------------------
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+SAN ?=
+DEBUG ?=
+
+ifneq ($(findstring fuzzer,$(SAN)),)
+MODE := fuzz
+else ifneq ($(findstring thread,$(SAN)),)
+MODE := tsan
+else ifneq ($(SAN),)
+MODE := asan
+else ifneq ($(DEBUG),)
+MODE := debug
+else
+MODE := release
+endif
+
+BUILD := build/$(MODE)$(addprefix -,$(filter-out gcc cc,$(notdir $(lastword $(CC)))))
+
+# As many jobs as there are processors; a -j on the command line goes before this, and a make that
+# another one started shares that one's jobs.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc)
+endif
+MAKEFLAGS += --no-builtin-rules
+
+# ---- flags --------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wvla -Wwrite-strings \
+	-Wundef -Wformat=2
+WARNINGS_CLANG := -Wthread-safety
+STANDARD := -std=c11 -D_GNU_SOURCE -Isrc -Iinclude -Itests/unit -DPRESENCED_VERSION=\"$(VERSION)\"
+
+ifeq ($(MODE),release)
+MODE_CFLAGS := -O2 -g -D_FORTIFY_SOURCE=2 -fstack-protector-strong -fPIE
+MODE_LDFLAGS := -pie -Wl,-z,relro,-z,now
+else
+MODE_CFLAGS := -O1 -g -fno-omit-frame-pointer -DPRESENCED_DEBUG
+MODE_LDFLAGS :=
+endif
+ifneq ($(SAN),)
+SAN_FLAGS := -fsanitize=$(SAN) $(if $(findstring undefined,$(SAN)),-fno-sanitize-recover=all)
+endif
+ifneq ($(filter true 1,$(CI) $(WERROR)),)
+WERROR_FLAG := -Werror
+endif
+
+# pkg-config is asked for what the packages were found to need; they may not be installed yet.
+LIBRARIES := jansson libmicrohttpd libxxhash
+LIBRARIES_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
+LIBRARIES_LDLIBS := $(or $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null), \
+	-ljansson -lmicrohttpd -lxxhash)
+
+ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(if $(findstring clang,$(CC)),$(WARNINGS_CLANG)) \
+	$(WERROR_FLAG) $(MODE_CFLAGS) $(SAN_FLAGS) $(LIBRARIES_CFLAGS) $(CPPFLAGS) $(CFLAGS)
+ALL_LDFLAGS = $(MODE_LDFLAGS) $(SAN_FLAGS) $(LDFLAGS)
+ALL_LDLIBS = $(LIBRARIES_LDLIBS) -lpthread $(LDLIBS)
+
+# ---- sources ------------------------------------------------------------------------------------
+
+ROOMS := base wire presence net auth server admin store app
+CORE_SOURCES := $(wildcard $(ROOMS:%=src/%/*.c))
+CORE_OBJECTS := $(CORE_SOURCES:%.c=$(BUILD)/%.o)
+
+UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
+UNIT_SUPPORT := $(wildcard tests/unit/support/*.c)
+TORTURE_SOURCES := $(wildcard tests/torture/*.c)
+TORTURE_SUPPORT := $(wildcard tests/torture/support/*.c)
+BENCH_SOURCES := $(wildcard tests/bench/bench_*.c)
+BENCH_SUPPORT := $(filter-out $(BENCH_SOURCES),$(wildcard tests/bench/*.c))
+FUZZ_SOURCES := $(wildcard tests/fuzz/fuzz_*.c)
+
+UNIT := $(UNIT_SOURCES:%.c=$(BUILD)/%)
+TORTURE := $(TORTURE_SOURCES:%.c=$(BUILD)/%)
+BENCH := $(BENCH_SOURCES:%.c=$(BUILD)/%)
+FUZZ_REPLAY := $(FUZZ_SOURCES:%.c=$(BUILD)/%)
+FUZZERS := $(FUZZ_SOURCES:tests/fuzz/%.c=$(BUILD)/fuzzers/%)
+
+# Refused allocations: the calls of our code, not those of the libraries, go through the tests' hook.
+WRAPPED := malloc calloc realloc aligned_alloc posix_memalign strdup strndup
+UNIT_LDFLAGS := $(WRAPPED:%=-Wl,--wrap=%)
+
+# How a recipe begins that says in a word what it does.
+say = @$(if $(V),set -x;,printf '  %-7s %s\n' $(1) $@;)
+
+# ---- the program --------------------------------------------------------------------------------
+
+.DEFAULT_GOAL := all
+.PHONY: all
+all: $(BUILD)/presenced
+
+$(BUILD)/presenced: $(BUILD)/src/main.o $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
+$(BUILD)/libcore.a: $(CORE_OBJECTS) $(BUILD)/sources
+	$(call say,AR) rm -f $@; ar rcs $@ $(CORE_OBJECTS)
+
+$(BUILD)/%.o: %.c $(BUILD)/flags
+	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
+
+# Written only when they differ: what was built with other flags is stale then, and the archive has to
+# forget a source that was removed.
+record = @mkdir -p $(@D); \
+	printf '%s\n' '$(subst ','\'',$(1))' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$(1))' >$@
+$(BUILD)/flags: always
+	$(call record,$(CC) | $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(ALL_LDLIBS))
+$(BUILD)/sources: always
+	$(call record,$(CORE_SOURCES))
+.PHONY: always
+
+# Kept between runs, also those that make would call intermediate.
+.SECONDARY:
+-include $(shell test -d $(BUILD) && find $(BUILD) -name '*.d')
+
+# ---- test programs ------------------------------------------------------------------------------
+
+$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) $(UNIT_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
+
+$(TORTURE): $(BUILD)/%: $(BUILD)/%.o $(TORTURE_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
+$(BENCH): $(BUILD)/%: $(BUILD)/%.o $(BENCH_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
+$(FUZZ_REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+
+$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libcore.a
+	$(call say,LINK) mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LDLIBS)
+
+.PHONY: programs build-unit build-torture build-bench build-fuzz-replay build-fuzzers
+build-unit: $(UNIT)
+build-torture: $(TORTURE)
+build-bench: $(BENCH)
+build-fuzz-replay: $(FUZZ_REPLAY)
+build-fuzzers: $(FUZZERS)
+programs: all build-unit build-torture build-fuzz-replay # all that tests/run needs of a mode
+
+# ---- tests --------------------------------------------------------------------------------------
+#
+# tests/run knows the suites and their limits; these are the parts of it, one at a time.
+
+.PHONY: unit torture integration lab fuzz-replay test test-long bench fuzz
+SUITE = CC='$(CC)' tests/run --no-build --mode=$(MODE) --build=$(BUILD)
+
+unit: build-unit
+	@$(SUITE) unit
+torture: build-torture
+	@$(SUITE) torture
+integration: all
+	@$(SUITE) integration
+lab: all
+	@$(SUITE) lab
+fuzz-replay: build-fuzz-replay
+	@$(SUITE) fuzz-replay
+
+test: packages-test
+	tests/run $(if $(SAN),--mode=$(MODE))
+test-long: packages-test
+	tests/run --long
+bench: packages-bench
+	$(MAKE) all build-bench
+	PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced BENCH_BIN=$(CURDIR)/$(BUILD)/tests/bench tests/bench/run
+
+# A minute each. libFuzzer is clang's, and wants its coverage in the library too: a mode of its own.
+# What is found stays under build/fuzz-clang; the corpus of the repository is only read.
+FUZZ_SECONDS ?= 60
+fuzz: packages-test
+	$(MAKE) CC=clang SAN=fuzzer-no-link,address,undefined build-fuzzers
+	etc/dev/fuzz $(FUZZ_SECONDS) $(FUZZ_SOURCES:tests/fuzz/%.c=build/fuzz-clang/fuzzers/%)
+
+# ---- checks -------------------------------------------------------------------------------------
+
+.PHONY: check check-format check-layers check-headers check-warnings check-length format
+CHECKS := check-format check-layers check-length check-headers check-warnings
+C_FILES = $(shell find src include tests -name '*.[ch]')
+
+check: $(CHECKS)
+	$(MAKE) DEBUG=1 SAN= unit
+
+check-format:
+	@clang-format --dry-run -Werror $(C_FILES)
+check-layers:
+	etc/dev/check-layers
+check-length:
+	etc/dev/check-length
+check-headers:
+	@etc/dev/check-headers '$(STANDARD) $(WARNINGS) -Werror $(LIBRARIES_CFLAGS)'
+check-warnings:
+	@etc/dev/check-warnings '$(STANDARD) $(WARNINGS) -Werror $(LIBRARIES_CFLAGS)' '$(WARNINGS_CLANG)'
+format:
+	clang-format -i $(C_FILES)
+
+# ---- running it ---------------------------------------------------------------------------------
+
+.PHONY: run demo
+run: packages-build
+	$(MAKE) all
+	@exec etc/dev/run $(BUILD)/presenced
+demo: packages-demo
+	$(MAKE) all
+	@PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced etc/dev/demo
+
+.PHONY: packages-build packages-test packages-bench packages-demo
+packages-build:
+	@etc/dev/install-packages $(PACKAGES_BUILD)
+packages-test:
+	@etc/dev/install-packages $(PACKAGES_TEST)
+packages-bench:
+	@etc/dev/install-packages $(PACKAGES_BENCH)
+packages-demo:
+	@etc/dev/install-packages $(PACKAGES_DEMO)
+
+# ---- installing ---------------------------------------------------------------------------------
+
+PREFIX ?= /usr/local
+SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+MAN_PAGES := $(wildcard etc/man/*.[1-8])
+
+.PHONY: install clean help
+install: all
+	install -D -m 755 $(BUILD)/presenced '$(DESTDIR)$(PREFIX)/bin/presenced'
+ifneq ($(wildcard etc/presenced.env),)
+	test -e '$(DESTDIR)$(SYSCONFDIR)/presenced.env' || \
+		install -D -m 640 etc/presenced.env '$(DESTDIR)$(SYSCONFDIR)/presenced.env'
+endif
+	$(foreach page,$(MAN_PAGES),install -D -m 644 $(page) \
+		'$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(page)))/$(notdir $(page))' &&) true
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make               build/release/presenced'
+	@echo 'make run           install what it needs, build, start a server on its defaults'
+	@echo 'make demo          pull a cable, and see the watcher told: two hosts, one minute'
+	@echo 'make test          install what they need, run all tests (under 15 minutes)'
+	@echo 'make test-long     the ones that take longer, too'
+	@echo 'make check         format, layers, headers, warnings, file lengths, unit tests'
+	@echo 'make unit, torture, integration, lab, fuzz-replay   one suite, in the mode given'
+	@echo 'make bench         build and run the benchmarks: one JSON line a figure'
+	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=60'
+	@echo 'make format        clang-format everything'
+	@echo 'make install       to PREFIX=/usr/local, under DESTDIR'
+	@echo 'make clean         remove build/'
+	@echo
+	@echo 'Modes: DEBUG=1, SAN=address,undefined, SAN=thread, CC=clang; WERROR=1, V=1'
