@@ -1,0 +1,21 @@
+/* The clocks. CLOCK_MONOTONIC decides, wall time is shown.
+ *
+ * Only the loops (worker, watchdog, admin) call this; every other module is told the time.
+ * Threads  any. Errors none: these clocks can't fail on Linux. */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+#include <stdint.h>
+
+/* One moment on both clocks. */
+struct instant {
+	uint64_t mono_ms; /* CLOCK_MONOTONIC, rounded down */
+	uint64_t wall_ms; /* Unix time, for display */
+};
+
+struct instant clock_instant(void);
+uint64_t clock_mono_ns(void);
+uint64_t clock_mono_ms(void); /* rounded down: for comparing with a deadline */
+uint64_t clock_mono_ms_up(void); /* rounded up: for stamping what was just read */
+
+#endif

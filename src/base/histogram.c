@@ -1,0 +1,95 @@
+#include "base/histogram.h"
+
+#include "base/ensure.h"
+
+/* Values below 16 have a bucket each; above, each power of two [2^e, 2^(e+1)) is cut into 16 equal parts, so
+ * that a bucket is at most 1/16 of its lower edge wide. */
+enum { SUBS = 1 << HISTOGRAM_SUB_BITS };
+
+static unsigned bucket_of(uint64_t value)
+{
+	if (value < SUBS)
+		return (unsigned)value;
+	if (value >> 40)
+		return HISTOGRAM_BUCKETS - 1;
+
+	unsigned exponent = 63 - (unsigned)__builtin_clzll(value);
+	unsigned shift = exponent - HISTOGRAM_SUB_BITS;
+	return ((shift + 1) << HISTOGRAM_SUB_BITS) + (unsigned)((value >> shift) & (SUBS - 1));
+}
+
+uint64_t histogram_edge(unsigned bucket)
+{
+	ensure(bucket < HISTOGRAM_BUCKETS);
+	if (bucket < SUBS)
+		return bucket;
+	if (bucket == HISTOGRAM_BUCKETS - 1)
+		return UINT64_MAX;
+
+	unsigned shift = (bucket >> HISTOGRAM_SUB_BITS) - 1;
+	uint64_t sub = bucket & (SUBS - 1);
+	return ((SUBS + sub + 1) << shift) - 1;
+}
+
+/* relaxed: one writer, and no reader takes one number as a sign that another was written */
+static uint64_t read_relaxed(const _Atomic uint64_t *x)
+{
+	return atomic_load_explicit(x, memory_order_relaxed);
+}
+
+static void add_relaxed(_Atomic uint64_t *x, uint64_t n)
+{
+	atomic_store_explicit(x, read_relaxed(x) + n, memory_order_relaxed);
+}
+
+void histogram_record(struct histogram *h, uint64_t value)
+{
+	if (value > read_relaxed(&h->max))
+		atomic_store_explicit(&h->max, value, memory_order_relaxed);
+	add_relaxed(&h->sum, value);
+	add_relaxed(&h->counts[bucket_of(value)], 1);
+}
+
+uint64_t histogram_count(const struct histogram *h)
+{
+	uint64_t count = 0;
+
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++)
+		count += read_relaxed(&h->counts[i]);
+	return count;
+}
+
+uint64_t histogram_max(const struct histogram *h)
+{
+	return read_relaxed(&h->max);
+}
+
+uint64_t histogram_sum(const struct histogram *h)
+{
+	return read_relaxed(&h->sum);
+}
+
+uint64_t histogram_quantile(const struct histogram *h, double fraction)
+{
+	uint64_t count = histogram_count(h);
+	uint64_t max = histogram_max(h);
+
+	/* The record at 'rank', counted from 1, is the first that has the fraction at or below it. */
+	double exact = fraction * (double)count;
+	uint64_t rank = exact > 0 ? (uint64_t)exact : 0;
+	if ((double)rank < exact || rank == 0)
+		rank++;
+	if (count == 0)
+		return 0;
+
+	/* What is recorded meanwhile only adds, so the rank is always reached. */
+	uint64_t seen = 0;
+	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+		seen += read_relaxed(&h->counts[i]);
+		if (seen >= rank) {
+			uint64_t edge = histogram_edge(i);
+			return edge < max ? edge : max;
+		}
+	}
+	return max;
+}

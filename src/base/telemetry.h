@@ -1,0 +1,74 @@
+/* The board on which threads publish their numbers and from which operators read them.
+ *
+ * Owns     one block for each worker and one for the watchdog, cache lines apart. Rooms that must not know
+ *          each other (server/ writes, admin/ reads) meet here.
+ * Threads  each block is written by the thread it is named after, the readiness as said below; read by
+ *          all. Relaxed: statistics.
+ * Memory   fixed at creation. */
+#ifndef BASE_TELEMETRY_H
+#define BASE_TELEMETRY_H
+
+#include "base/counters.h"
+#include "base/histogram.h"
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+enum { WORKERS_MAX = 64 };
+
+struct worker_telemetry {
+	struct counters counters;
+	struct histogram loop_us; /* one turn of the loop, without the wait */
+	_Atomic uint64_t sessions; /* that have a connection here */
+	_Atomic uint64_t connections;
+	_Atomic uint64_t lingering; /* of the connections: closed, and waiting for the peer's FIN */
+	_Atomic uint64_t watches;
+	_Atomic uint64_t descriptors; /* open in this worker's descriptor table */
+	_Atomic uint64_t mailbox_depth; /* events waiting when it last looked */
+	/* atomic: worker -> watchdog. Monotonic ms at which the turn under way began; 0 while it waits. */
+	_Atomic uint64_t turn_began_ms;
+	/* atomic: watchdog -> readers. Whether the worker owes an answer for too long. */
+	_Atomic _Bool stalled;
+} CACHE_ALIGNED;
+
+struct watchdog_telemetry {
+	struct counters counters;
+	struct histogram scan_us;
+	struct histogram lateness_ms; /* of each expiry, past the promised timeout */
+	_Atomic uint64_t scans;
+	_Atomic uint64_t stalls; /* gaps in its own ticks: all sessions were given more time */
+} CACHE_ALIGNED;
+
+#define READINESS(X)                                                                               \
+	X(STARTING, "starting")                                                                    \
+	X(READY, "ready")                                                                          \
+	X(DRAINING, "draining")                                                                    \
+	X(STOPPING, "stopping")
+
+#define READINESS_ENUM(name, word) READINESS_##name,
+enum readiness { READINESS(READINESS_ENUM) READINESS_N };
+#undef READINESS_ENUM
+
+const char *readiness_word(enum readiness);
+
+struct telemetry {
+	/* const after start */
+	unsigned n_workers;
+	uint64_t started_mono_ms;
+	char server_id[33]; /* this start of the server: 128 random bits in hex */
+	/* atomic: main -> admin */
+	_Atomic enum readiness readiness;
+	/* each by its thread */
+	struct watchdog_telemetry watchdog;
+	struct counters main; /* of what happens outside the workers and the watchdog */
+	struct worker_telemetry workers[];
+};
+
+/* NULL when memory is refused. Zeroed, STARTING, with a fresh server_id. */
+struct telemetry *telemetry_new(unsigned n_workers, uint64_t now_mono_ms);
+void telemetry_free(struct telemetry *);
+
+/* Of all blocks. */
+uint64_t telemetry_counter(const struct telemetry *, enum counter);
+
+#endif
