@@ -1,0 +1,499 @@
+#include "app/settings.h"
+
+#include "base/compiler.h"
+#include "base/log.h"
+#include "support/failing_alloc.h"
+#include "support/telling.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+/* --- the whole --- */
+
+static void an_empty_environment_gives_the_defaults(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	LOAD(&s, "HOME=/", "PRESENCE=1");
+	assert_int_equal(s.listen.n, 1);
+	assert_int_equal(s.listen.items[0].transport, TRANSPORT_TCP);
+	assert_int_equal(address_port(&s.listen.items[0].address), 7400);
+	assert_int_equal(address_port(&s.admin_listen), 7402);
+	assert_in_range(s.workers, 1, 64);
+	assert_int_equal(s.heartbeat_ms, 10000);
+	assert_int_equal(s.heartbeat_min_ms, 1000);
+	assert_int_equal(s.heartbeat_max_ms, 300000);
+	assert_int_equal(s.missed_beats, 3);
+	assert_int_equal(s.scan_interval_ms, 100);
+	assert_int_equal(s.hello_timeout_ms, 5000);
+	assert_int_equal(s.slow_timeout_ms, 30000);
+	assert_int_equal(s.drain_delay_ms, 0);
+	assert_int_equal(s.drain_timeout_ms, 20000);
+	assert_int_equal(s.remember, 100000);
+	assert_int_equal(s.log_level, LOG_LEVEL_INFO);
+	assert_int_equal(s.log_format, LOG_FORMAT_LOGFMT);
+	assert_false(s.allow_plaintext || s.allow_anonymous);
+	assert_int_equal(s.max_connections, 0);
+	assert_int_equal(s.max_sessions_per_user, 16);
+	assert_int_equal(s.max_watches, 10000);
+	assert_int_equal(s.max_watches_total, 20000000);
+	assert_int_equal(s.max_message_bytes, 65536);
+	assert_null(s.admin_token);
+	assert_int_equal(s.n_injected, 0);
+	settings_free(&s);
+}
+
+static void what_the_environment_says_is_taken(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	LOAD(&s, "PRESENCED_LISTEN=tcp://[::1]:0, unix:///run/p.sock", "PRESENCED_WORKERS=64",
+		"PRESENCED_HEARTBEAT=50ms", "PRESENCED_HEARTBEAT_MIN=50ms",
+		"PRESENCED_ADMIN_TOKEN=a=b", "PRESENCED_LOG_FORMAT=json");
+	assert_int_equal(s.listen.n, 2);
+	assert_int_equal(s.listen.items[1].transport, TRANSPORT_UNIX);
+	assert_int_equal(s.workers, 64);
+	assert_int_equal(s.heartbeat_ms, 50);
+	assert_string_equal(s.admin_token, "a=b");
+	assert_int_equal(s.log_format, LOG_FORMAT_JSON);
+	settings_free(&s);
+	assert_null(s.admin_token);
+	settings_free(&s);
+}
+
+static void every_error_is_told_at_once_with_name_value_and_expectation(void **state)
+{
+	(void)state;
+	REFUSE("presenced: PRESENCED_HARTBEAT: no such setting; the nearest is PRESENCED_HEARTBEAT\n"
+	       "presenced: PRESENCED_WORKERS=65: expected a whole number from 1 to 64\n"
+	       "presenced: PRESENCED_HEARTBEAT=abc: expected a duration from 50ms to 24h, "
+	       "such as 500ms, 30s or 5m\n"
+	       "presenced: PRESENCED_LOG_LEVEL=: expected debug, info, warning or error\n"
+	       "presenced: PRESENCED_ALLOW_PLAINTEXT=yes\\x0a\\xff: expected true or false\n"
+	       "presenced: PRESENCED_MAX_MESSAGE=64KB: expected a size from 1KiB to 16MiB, "
+	       "such as 4096, 64KiB or 1MiB\n",
+		"PRESENCED_LOG_LEVEL=", "PRESENCED_HEARTBEAT=abc", "PRESENCED_HARTBEAT=5s",
+		"PRESENCED_WORKERS=65", "PRESENCED_MAX_MESSAGE=64KB",
+		"PRESENCED_ALLOW_PLAINTEXT=yes\n\xff");
+}
+
+static void an_empty_value_is_an_error_whatever_the_type(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SETTING_N; i++) {
+		char variable[128];
+		struct settings s;
+
+		snprintf(variable, sizeof(variable), "%s=", setting_specs[i].name);
+		assert_int_equal(load_settings(ENVIRONMENT(variable), &s), -EINVAL);
+		assert_int_equal(count_lines(told), 1);
+		assert_non_null(strstr(told, variable));
+	}
+}
+
+static void each_default_is_what_is_printed_of_it(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SETTING_N; i++) {
+		const struct setting_spec *spec = &setting_specs[i];
+		char variable[128], line[160];
+		struct settings s;
+
+		if (!spec->fallback)
+			continue;
+		snprintf(variable, sizeof(variable), "%s=%s", spec->name, spec->fallback);
+		LOAD(&s, variable);
+		FILE *f = start_telling();
+		settings_print_config(&s, f);
+		stop_telling(f);
+		snprintf(line, sizeof(line), "%s  # environment\n", variable);
+		if (!strstr(told, line))
+			fail_msg("no line %s", line);
+		settings_free(&s);
+	}
+}
+
+static void unknown_names_get_the_nearest_one_named(void **state)
+{
+	static const struct {
+		const char *variable, *nearest;
+	} cases[] = {
+		{"PRESENCED_LISTENS=x", "PRESENCED_LISTEN"},
+		{"PRESENCED_=x", "PRESENCED_LISTEN"},
+		{"PRESENCED_WORKER=x", "PRESENCED_WORKERS"},
+		{"PRESENCED_MAX_WATCHES_TOTALS=x", "PRESENCED_MAX_WATCHES_TOTAL"},
+		{"PRESENCED_LOGLEVEL=x", "PRESENCED_LOG_LEVEL"},
+		{"PRESENCED_DRAIN_TIME=x", "PRESENCED_DRAIN_TIMEOUT"},
+		{"PRESENCED_ADMIN_TOKEN_FILES=x", "PRESENCED_ADMIN_TOKEN"},
+		{"PRESENCED_HEARTBEAT_FILE=x", "PRESENCED_HEARTBEAT"},
+		{"PRESENCED_listen=x", "PRESENCED_LISTEN"},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		char end[80];
+		struct settings s;
+
+		assert_int_equal(load_settings(ENVIRONMENT(cases[i].variable), &s), -EINVAL);
+		assert_int_equal(count_lines(told), 1);
+		snprintf(end, sizeof(end), "the nearest is %s\n", cases[i].nearest);
+		if (!strstr(told, end))
+			fail_msg("%s: %s", cases[i].variable, told);
+	}
+}
+
+static void an_endless_unknown_name_is_cut(void **state)
+{
+	static char variable[5000] = "PRESENCED_";
+	struct settings s;
+
+	(void)state;
+	memset(variable + 10, 'X', sizeof(variable) - 13);
+	variable[sizeof(variable) - 3] = '=';
+	assert_int_equal(load_settings(ENVIRONMENT(variable), &s), -EINVAL);
+	assert_int_equal(count_lines(told), 1);
+	assert_true(strlen(told) < 400);
+}
+
+static void a_name_that_stands_twice_is_an_error(void **state)
+{
+	(void)state;
+	REFUSE("presenced: PRESENCED_WORKERS: expected once in the environment\n",
+		"PRESENCED_WORKERS=1", "PRESENCED_WORKERS=2");
+}
+
+/* --- Kubernetes --- */
+
+static void injected_names_are_ignored_and_counted(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	LOAD(&s, "PRESENCED_SERVICE_HOST=10.0.0.1", "PRESENCED_SERVICE_PORT=7400",
+		"PRESENCED_SERVICE_PORT_CLIENTS=7400", "PRESENCED_PORT=tcp://10.0.0.1:7400",
+		"PRESENCED_PORT_7400_TCP=tcp://10.0.0.1:7400", "PRESENCED_PORT_7400_TCP_PROTO=tcp",
+		"PRESENCED_PORT_7400_TCP_PORT=7400", "PRESENCED_PORT_7400_TCP_ADDR=10.0.0.1",
+		"PRESENCED_PORT_7400_UDP=x", "PRESENCED_PORT_7400_SCTP_ADDR=x",
+		"PRESENCED_ADMIN_SERVICE_HOST=10.0.0.2", "PRESENCED_ADMIN_PORT_7402_TCP=x",
+		"PRESENCED_A_B_SERVICE_PORT_HTTP=1", "PRESENCED_PORT_PORT=1");
+	assert_int_equal(s.n_injected, 14);
+	settings_free(&s);
+}
+
+static void names_that_only_look_injected_are_errors(void **state)
+{
+	static const char *const variables[] = {
+		"PRESENCED_SERVICE=x",
+		"PRESENCED_SERVICE_HOSTS=x",
+		"PRESENCED_SERVICE_PORT_=x",
+		"PRESENCED_SERVICE_PORTS=x",
+		"PRESENCED_MYPORT=x",
+		"PRESENCED_PORTS=x",
+		"PRESENCED_PORT_=x",
+		"PRESENCED_PORT_7400=x",
+		"PRESENCED_PORT_X_TCP=x",
+		"PRESENCED_PORT__TCP=x",
+		"PRESENCED_PORT_7400_ICMP=x",
+		"PRESENCED_PORT_7400_TCP_=x",
+		"PRESENCED_PORT_7400_TCP_HOST=x",
+		"PRESENCED_PORT_7400_TCPX=x",
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(variables); i++) {
+		struct settings s;
+
+		if (load_settings(ENVIRONMENT(variables[i]), &s) != -EINVAL)
+			fail_msg("%s was ignored", variables[i]);
+	}
+}
+
+static void none_of_our_names_looks_injected(void **state)
+{
+	(void)state;
+	for (unsigned i = 0; i < SETTING_N; i++) {
+		const char *name = setting_specs[i].name;
+		size_t len = strlen(name);
+
+		assert_null(strstr(name, "SERVICE_HOST"));
+		assert_null(strstr(name, "SERVICE_PORT"));
+		assert_null(strstr(name, "_PORT_"));
+		assert_string_not_equal(name + len - 5, "_PORT");
+	}
+}
+
+static void what_was_ignored_is_logged_in_one_line(void **state)
+{
+	struct settings s;
+	int fd = memfd_create("log", MFD_CLOEXEC);
+	FILE *f = fdopen(fd, "r+");
+
+	(void)state;
+	log_redirect(fd);
+	LOAD(&s, "PRESENCED_PORT=x", "PRESENCED_SERVICE_HOST=x", "PRESENCED_LOG_FORMAT=json");
+	settings_apply_log(&s);
+	settings_free(&s);
+	stop_telling(f);
+	assert_int_equal(count_lines(told), 1);
+	assert_int_equal(told[0], '{'); /* in the format that was set */
+	assert_non_null(strstr(told, "\"variables\":2"));
+
+	fd = memfd_create("log", MFD_CLOEXEC);
+	f = fdopen(fd, "r+");
+	log_redirect(fd);
+	LOAD(&s);
+	settings_apply_log(&s);
+	settings_free(&s);
+	stop_telling(f);
+	assert_string_equal(told, "");
+	log_redirect(2);
+}
+
+/* --- secrets --- */
+
+static char secret_path[64];
+
+static void write_secret(const void *data, size_t len)
+{
+	int fd = open(secret_path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+
+	assert_true(fd >= 0);
+	assert_int_equal(write(fd, data, len), len);
+	close(fd);
+}
+
+static int make_secret_file(void **state)
+{
+	(void)state;
+	strcpy(secret_path, "/tmp/presenced-test-XXXXXX");
+	int fd = mkstemp(secret_path);
+	close(fd);
+	return fd < 0 ? -1 : 0;
+}
+
+static int remove_secret_file(void **state)
+{
+	(void)state;
+	return unlink(secret_path);
+}
+
+static void a_secret_comes_from_a_file_without_its_line_end(void **state)
+{
+	static const char *const contents[] = {"s3cret", "s3cret\n", "s3cret\r\n"};
+	char variable[128];
+	struct settings s;
+
+	(void)state;
+	snprintf(variable, sizeof(variable), "PRESENCED_ADMIN_TOKEN_FILE=%s", secret_path);
+	for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
+		write_secret(contents[i], strlen(contents[i]));
+		LOAD(&s, variable);
+		assert_string_equal(s.admin_token, "s3cret");
+		assert_int_equal(s.origins[SETTING_ADMIN_TOKEN], SETTING_ORIGIN_FILE);
+		settings_free(&s);
+	}
+}
+
+static void a_secret_file_with_something_else_in_it_is_refused_unshown(void **state)
+{
+	static char long_one[SETTING_SECRET_MAX + 100];
+	char variable[128];
+	struct settings s;
+	struct {
+		const char *data;
+		size_t len;
+	} contents[] = {
+		{"", 0},
+		{"\n", 1},
+		{"hidden\n\n", 8},
+		{"hidden\nhidden", 13},
+		{"hid\0den", 7},
+		{"hid\x7f"
+		 "den",
+			7},
+		{long_one, 1025},
+		{long_one, sizeof(long_one)},
+	};
+
+	(void)state;
+	memset(long_one, 'x', sizeof(long_one));
+	snprintf(variable, sizeof(variable), "PRESENCED_ADMIN_TOKEN_FILE=%s", secret_path);
+	for (size_t i = 0; i < ARRAY_LEN(contents); i++) {
+		write_secret(contents[i].data, contents[i].len);
+		assert_int_equal(load_settings(ENVIRONMENT(variable), &s), -EINVAL);
+		assert_int_equal(count_lines(told), 1);
+		assert_non_null(strstr(told, variable));
+		assert_non_null(strstr(told, "expected in it 1 to 1024 bytes"));
+		assert_null(strstr(told, "hid"));
+		assert_null(strstr(told, "xxx"));
+	}
+	write_secret(long_one, 1024); /* just fits */
+	LOAD(&s, variable);
+	settings_free(&s);
+}
+
+static void a_secret_file_that_cannot_be_read_is_named_with_the_reason(void **state)
+{
+	(void)state;
+	REFUSE("presenced: PRESENCED_ADMIN_TOKEN_FILE=/nowhere/token: expected a file that can be "
+	       "read: No such file or directory\n",
+		"PRESENCED_ADMIN_TOKEN_FILE=/nowhere/token");
+	REFUSE("presenced: PRESENCED_ADMIN_TOKEN_FILE=/tmp: expected a file that can be "
+	       "read: Is a directory\n",
+		"PRESENCED_ADMIN_TOKEN_FILE=/tmp");
+}
+
+static void a_secret_and_its_file_at_once_are_an_error(void **state)
+{
+	(void)state;
+	REFUSE("presenced: PRESENCED_ADMIN_TOKEN_FILE=/x: expected either this or "
+	       "PRESENCED_ADMIN_TOKEN, not both\n",
+		"PRESENCED_ADMIN_TOKEN=hidden", "PRESENCED_ADMIN_TOKEN_FILE=/x");
+}
+
+static void a_bad_secret_is_refused_unshown(void **state)
+{
+	(void)state;
+	REFUSE("presenced: PRESENCED_ADMIN_TOKEN=***: expected 1 to 1024 bytes without control "
+	       "characters\n",
+		"PRESENCED_ADMIN_TOKEN=hidden\n");
+}
+
+/* --- printing --- */
+
+static void the_config_shows_origins_and_hides_secrets(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	LOAD(&s, "PRESENCED_HEARTBEAT=60s", "PRESENCED_ADMIN_TOKEN=hidden", "PRESENCED_WORKERS=3");
+	FILE *f = start_telling();
+	settings_print_config(&s, f);
+	stop_telling(f);
+	settings_free(&s);
+	assert_int_equal(count_lines(told), SETTING_N);
+	assert_non_null(strstr(told, "PRESENCED_LISTEN=tcp://127.0.0.1:7400  # default\n"));
+	assert_non_null(strstr(told, "PRESENCED_HEARTBEAT=1m  # environment\n"));
+	assert_non_null(strstr(told, "PRESENCED_ADMIN_TOKEN=***  # environment\n"));
+	assert_non_null(strstr(told, "PRESENCED_WORKERS=3  # environment\n"));
+	assert_null(strstr(told, "hidden"));
+
+	write_secret("hidden", 6);
+	char variable[128];
+	snprintf(variable, sizeof(variable), "PRESENCED_ADMIN_TOKEN_FILE=%s", secret_path);
+	LOAD(&s, variable);
+	f = start_telling();
+	settings_print_config(&s, f);
+	stop_telling(f);
+	settings_free(&s);
+	assert_non_null(strstr(told, "PRESENCED_ADMIN_TOKEN=***  # file\n"));
+	assert_null(strstr(told, "hidden"));
+}
+
+/* Each has every name once, with a default that has one beside it, and lines that fit a
+ * terminal. */
+static void help_and_documents_have_every_setting(void **state)
+{
+	(void)state;
+	for (unsigned document = 0; document <= SETTINGS_DOCUMENT_N; document++) {
+		FILE *f = start_telling();
+
+		if (document == SETTINGS_DOCUMENT_N)
+			settings_print_help(f);
+		else
+			settings_print_document(document, f);
+		stop_telling(f);
+		for (unsigned i = 0; i < SETTING_N; i++) {
+			const struct setting_spec *spec = &setting_specs[i];
+
+			assert_non_null(strstr(told, spec->name));
+			if (spec->fallback)
+				assert_non_null(strstr(strstr(told, spec->name), spec->fallback));
+		}
+		if (document != SETTINGS_DOCUMENT_MARKDOWN) {
+			for (const char *line = told; *line; line += strcspn(line, "\n") + 1)
+				assert_true(strcspn(line, "\n") <= 100);
+		}
+	}
+}
+
+static void documents_are_known_by_their_words(void **state)
+{
+	enum settings_document document = SETTINGS_DOCUMENT_N;
+
+	(void)state;
+	assert_false(settings_document_parse("", &document));
+	assert_false(settings_document_parse("envs", &document));
+	assert_int_equal(document, SETTINGS_DOCUMENT_N);
+	assert_true(settings_document_parse("env", &document));
+	assert_int_equal(document, SETTINGS_DOCUMENT_ENV);
+	assert_true(settings_document_parse("markdown", &document));
+	assert_int_equal(document, SETTINGS_DOCUMENT_MARKDOWN);
+}
+
+/* --- memory --- */
+
+static void a_refused_allocation_is_told_and_leaves_nothing(void **state)
+{
+	char variable[128];
+	unsigned n_refused = 0;
+
+	(void)state;
+	write_secret("token", 5);
+	snprintf(variable, sizeof(variable), "PRESENCED_ADMIN_TOKEN_FILE=%s", secret_path);
+	for (long n = 1;; n++) {
+		struct settings s = {.n_injected = 77};
+
+		alloc_fail_begin(n);
+		int err = load_settings(
+			ENVIRONMENT("PRESENCED_LISTEN=tcp://127.0.0.1:0,unix:///s", variable), &s);
+		bool was_refused = alloc_fail_end();
+		if (!was_refused) {
+			assert_int_equal(err, 0);
+			settings_free(&s);
+			break;
+		}
+		n_refused++;
+		assert_int_equal(err, -ENOMEM);
+		assert_int_equal(s.n_injected, 77);
+		assert_int_equal(count_lines(told), 1);
+		assert_non_null(strstr(told, "out of memory"));
+	}
+	assert_int_equal(n_refused, 2); /* the list of URLs, the token */
+}
+
+int main(void)
+{
+#define SECRET_TEST(name)                                                                          \
+	cmocka_unit_test_setup_teardown(name, make_secret_file, remove_secret_file)
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_empty_environment_gives_the_defaults),
+		cmocka_unit_test(what_the_environment_says_is_taken),
+		cmocka_unit_test(every_error_is_told_at_once_with_name_value_and_expectation),
+		cmocka_unit_test(an_empty_value_is_an_error_whatever_the_type),
+		cmocka_unit_test(each_default_is_what_is_printed_of_it),
+		cmocka_unit_test(unknown_names_get_the_nearest_one_named),
+		cmocka_unit_test(an_endless_unknown_name_is_cut),
+		cmocka_unit_test(a_name_that_stands_twice_is_an_error),
+		cmocka_unit_test(injected_names_are_ignored_and_counted),
+		cmocka_unit_test(names_that_only_look_injected_are_errors),
+		cmocka_unit_test(none_of_our_names_looks_injected),
+		cmocka_unit_test(what_was_ignored_is_logged_in_one_line),
+		SECRET_TEST(a_secret_comes_from_a_file_without_its_line_end),
+		SECRET_TEST(a_secret_file_with_something_else_in_it_is_refused_unshown),
+		cmocka_unit_test(a_secret_file_that_cannot_be_read_is_named_with_the_reason),
+		cmocka_unit_test(a_secret_and_its_file_at_once_are_an_error),
+		cmocka_unit_test(a_bad_secret_is_refused_unshown),
+		SECRET_TEST(the_config_shows_origins_and_hides_secrets),
+		cmocka_unit_test(help_and_documents_have_every_setting),
+		cmocka_unit_test(documents_are_known_by_their_words),
+		SECRET_TEST(a_refused_allocation_is_told_and_leaves_nothing),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
