@@ -1,0 +1,148 @@
+#include "presence/stamps.h"
+
+#include "base/ensure.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+int stamps_init(struct stamps *s)
+{
+	struct stamps_chunk **chunks = calloc(STAMPS_CHUNKS_MAX, sizeof(*chunks));
+	if (!chunks)
+		return -ENOMEM;
+	atomic_init(&s->n_chunks, 0);
+	s->first_with_room = 0;
+	s->n_used = 0;
+	s->chunks = chunks;
+	return 0;
+}
+
+void stamps_destroy(struct stamps *s)
+{
+	if (!s->chunks)
+		return;
+	uint32_t n = atomic_load_explicit(&s->n_chunks, memory_order_relaxed);
+	for (uint32_t i = 0; i < n; i++)
+		free(s->chunks[i]);
+	free(s->chunks);
+	s->chunks = NULL;
+}
+
+static int grow(struct stamps *s)
+{
+	uint32_t n = atomic_load_explicit(&s->n_chunks, memory_order_relaxed);
+	if (n == STAMPS_CHUNKS_MAX)
+		return -ENOSPC;
+	struct stamps_chunk *chunk = aligned_alloc(CACHE_LINE, sizeof(*chunk));
+	if (!chunk)
+		return -ENOMEM;
+	/* The stamps of free slots are masked out by 'used' and need no value; set all the same, so that
+	 * nothing undefined is ever loaded. */
+	for (size_t i = 0; i < STAMPS_CHUNK; i++)
+		atomic_init(&chunk->stamps[i], 0);
+	for (size_t i = 0; i < STAMPS_WORDS; i++)
+		atomic_init(&chunk->used[i], 0);
+	chunk->full = 0;
+	s->chunks[n] = chunk;
+	/* Pairs with the acquire in stamps_scan: who sees the count sees the chunk. */
+	atomic_store_explicit(&s->n_chunks, n + 1, memory_order_release);
+	return 0;
+}
+
+int stamps_take(struct stamps *s, uint32_t first_stamp, uint32_t *ret_slot)
+{
+	uint32_t n = atomic_load_explicit(&s->n_chunks, memory_order_relaxed);
+	while (s->first_with_room < n && s->chunks[s->first_with_room]->full == UINT64_MAX)
+		s->first_with_room++;
+	if (s->first_with_room == n) {
+		int err = grow(s);
+		if (err)
+			return err;
+	}
+	struct stamps_chunk *chunk = s->chunks[s->first_with_room];
+	unsigned word = (unsigned)__builtin_ctzll(~chunk->full);
+	uint64_t used = atomic_load_explicit(&chunk->used[word], memory_order_relaxed);
+	unsigned bit = (unsigned)__builtin_ctzll(~used);
+	used |= UINT64_C(1) << bit;
+	atomic_store_explicit(&chunk->stamps[word * 64 + bit], first_stamp, memory_order_relaxed);
+	/* Pairs with the acquire in stamps_scan: who sees the slot in use sees its first stamp. */
+	atomic_store_explicit(&chunk->used[word], used, memory_order_release);
+	if (used == UINT64_MAX)
+		chunk->full |= UINT64_C(1) << word;
+	s->n_used++;
+	*ret_slot = s->first_with_room * STAMPS_CHUNK + word * 64 + bit;
+	return 0;
+}
+
+void stamps_give(struct stamps *s, uint32_t slot)
+{
+	uint32_t index = slot / STAMPS_CHUNK;
+	unsigned word = slot % STAMPS_CHUNK / 64, bit = slot % 64;
+	struct stamps_chunk *chunk = s->chunks[index];
+	uint64_t used = atomic_load_explicit(&chunk->used[word], memory_order_relaxed);
+	ensure(used & (UINT64_C(1) << bit));
+	/* Relaxed: a scan that still takes the slot for used finds no session in it. */
+	atomic_store_explicit(
+		&chunk->used[word], used & ~(UINT64_C(1) << bit), memory_order_relaxed);
+	chunk->full &= ~(UINT64_C(1) << word);
+	s->n_used--;
+	if (index < s->first_with_room)
+		s->first_with_room = index;
+}
+
+/* The scan's loads. Plain ones, which compilers turn into vectors (they leave atomic loads alone); aligned
+ * words are read whole on every machine that this builds for, and a stamp that is a moment old does no
+ * harm: the verdict looks again. ThreadSanitizer gets real atomics. */
+#if SANITIZE_THREAD
+static inline uint32_t load_stamp(const _Atomic uint32_t *stamp)
+{
+	return atomic_load_explicit(stamp, memory_order_relaxed);
+}
+#else
+static inline uint32_t load_stamp(const _Atomic uint32_t *stamp)
+{
+	return *(const uint32_t *)(const void *)stamp;
+}
+#endif
+
+/* Whether any of a block's stamps is stale, free slots included. stamp - now - 1 is negative, as a 32-bit
+ * serial number, just where stamp <= now: so the top bit of the OR tells. */
+enum { BLOCK = 512 };
+
+static bool block_has_stale(const _Atomic uint32_t *stamps, uint32_t now)
+{
+	uint32_t signs = 0;
+	for (unsigned i = 0; i < BLOCK; i++)
+		signs |= load_stamp(&stamps[i]) - now - 1;
+	return signs >> 31;
+}
+
+size_t stamps_scan(
+	const struct stamps *s, uint32_t now, uint32_t *cursor, uint32_t *ret_slots, size_t max)
+{
+	ensure(max >= 64); /* less would never get on */
+	size_t n = 0;
+	uint32_t end = atomic_load_explicit(&s->n_chunks, memory_order_acquire) * STAMPS_CHUNK;
+	uint32_t slot = *cursor;
+
+	while (slot < end) {
+		struct stamps_chunk *chunk = s->chunks[slot / STAMPS_CHUNK];
+		unsigned at = slot % STAMPS_CHUNK;
+		if (at % BLOCK == 0 && !block_has_stale(&chunk->stamps[at], now)) {
+			slot += BLOCK;
+			continue;
+		}
+		/* A word of 64 slots at a time, whole or not at all, so that the cursor stays on a word. */
+		if (max - n < 64)
+			break;
+		uint64_t used = atomic_load_explicit(&chunk->used[at / 64], memory_order_acquire);
+		for (; used; used &= used - 1) {
+			unsigned bit = (unsigned)__builtin_ctzll(used);
+			if (stamp_is_stale(load_stamp(&chunk->stamps[at + bit]), now))
+				ret_slots[n++] = slot + bit;
+		}
+		slot += 64;
+	}
+	*cursor = slot < end ? slot : UINT32_MAX;
+	return n;
+}

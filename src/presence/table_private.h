@@ -1,0 +1,201 @@
+/* The session table's inside, shared by its own files only: table.c (users, stripes, forgetting), login.c
+ * (sessions begin, change, end) and verdict.c (the list of a worker, the watchdog). */
+#ifndef PRESENCE_TABLE_PRIVATE_H
+#define PRESENCE_TABLE_PRIVATE_H
+
+#include "base/compiler.h"
+#include "base/telemetry.h"
+#include "presence/stamps.h"
+#include "presence/table.h"
+
+#include <assert.h>
+
+enum {
+	STRIPE_BITS = 9,
+	N_STRIPES = 1 << STRIPE_BITS
+}; /* 8 a worker at the most workers there can be */
+
+/* A device's name or a status. */
+struct text {
+	uint16_t len;
+	char bytes[];
+};
+
+/* Where a session record is. Only these changes happen:
+ *   QUIET  -> LISTED  whoever nominates or ends it, by compare-and-swap, and then pushes it
+ *   LISTED -> QUIET   the owner, having taken it from its list
+ *   LISTED -> HEARD   the owner, which then pushes it to the watchdog
+ *   HEARD  -> QUIET   the watchdog, under the stripe's lock, where the session goes on
+ *   HEARD  -> LISTED  the watchdog, which then pushes it back, where the session has ended
+ *   QUIET  -> FREE    the owner, by compare-and-swap: the slot is given back
+ *   LISTED -> FREE    the owner, having taken it from its list
+ *   FREE   -> QUIET   the owner, when the slot is taken anew
+ * Ends set the id to 0 first and swap the mark after; the owner sets QUIET first and looks at the id after; all of
+ * it is sequentially consistent, so that one of the two sees the other and no ended session is overlooked. */
+enum mark { MARK_FREE, MARK_QUIET, MARK_LISTED, MARK_HEARD };
+
+struct session {
+	/* atomic: 0 while there is no session here; set and cleared under the lock of the stripe that the
+	 * id's low bits name. So whoever holds that lock and finds the id unchanged has the session. */
+	_Atomic uint64_t id;
+	/* atomic: see enum mark */
+	_Atomic uint8_t mark;
+	/* const while the id lives */
+	uint8_t worker;
+	/* guarded: the stripe's lock; once the id is 0: owner */
+	uint8_t state; /* enum state */
+	uint8_t end_reason; /* enum reason */
+	uint32_t slot; /* const: the record's own */
+	struct user *user;
+	struct session *next; /* of the same user, the one updated last first */
+	struct text *device; /* NULL: made up from the id */
+	struct text *status; /* NULL: none */
+	/* owned by whichever list the record is in */
+	struct mailbox_link link;
+	uint64_t since_ms; /* Unix time of the login */
+	uint32_t timeout_ms; /* const while the id lives */
+	/* guarded: what a standstill added to the stamp, and the stamp that came of it; see last_heard() */
+	uint32_t granted_stamp, grant_ms;
+	/* atomic: owner -> watchdog */
+	_Atomic uint32_t connection;
+};
+static_assert(sizeof(struct session) == 80,
+	"8+1+1+1+1+4 id, mark, worker, state, reason, slot; 4*8 pointers; "
+	"8 link; 8 since; 4*4 timeout, grant, connection");
+
+struct user {
+	struct user *next; /* in its bucket */
+	union {
+		struct session *sessions; /* while not remembered */
+		struct user *younger; /* in the stripe's list of remembered users */
+	};
+	union {
+		uint64_t interest; /* a bit for each worker with a watcher; while not remembered */
+		struct user *older;
+	};
+	uint64_t seq; /* of its last event */
+	uint64_t at_ms : 48, len : 8, state : 3, reason : 4,
+		is_known : 1; /* 48 bits of ms: 8,900 years */
+	uint64_t last_seen_ms : 48, is_remembered : 1;
+	uint64_t ticket : 40,
+		hash : 24; /* order of being remembered; the top bits of the id's hash */
+	char name[];
+};
+static_assert(sizeof(struct user) == 56, "five words, and three packed ones");
+
+struct stripe_data {
+	struct user **buckets;
+	uint32_t n_buckets; /* a power of two */
+	uint32_t n_users;
+	uint64_t counter; /* every event of the stripe's users takes the next */
+	struct user *oldest, *youngest; /* remembered */
+};
+
+struct stripe {
+	struct lock lock;
+	/* guarded: lock; by stripe_data() */
+	struct stripe_data guarded;
+	/* atomic: holder of the lock -> readers */
+	_Atomic uint32_t n_users, n_sessions, n_online, n_remembered;
+} CACHE_ALIGNED;
+
+enum { SLAB_BLOCK = 1024, SLAB_BLOCKS_MAX = STAMPS_CHUNK * STAMPS_CHUNKS_MAX / SLAB_BLOCK };
+
+/* One worker's session records; record and stamp have the same slot. */
+struct slab {
+	struct stamps stamps;
+	/* owner: the worker; a block is there before a stamp of its slots is in use */
+	struct session **blocks;
+	uint32_t n_blocks;
+	uint64_t n_ids; /* ids given out */
+};
+
+struct table {
+	/* const after start */
+	struct table_params params;
+	uint64_t seed, id_key;
+	struct slab *slabs;
+	struct stripe *stripes;
+	/* atomic: any -> any */
+	_Atomic uint64_t n_remembered, n_tickets;
+	/* atomic: holder of the stripe's lock -> whoever forgets. The ticket of each stripe's oldest
+	 * remembered user, UINT64_MAX for none; dense, for a search that is one pass of loads. */
+	_Atomic uint64_t oldest[N_STRIPES];
+};
+
+static inline struct stripe_data *stripe_data(struct stripe *st) REQUIRES(st->lock)
+{
+	return &st->guarded;
+}
+
+static inline struct stripe *stripe_of_id(struct table *t, uint64_t id)
+{
+	return &t->stripes[id & (N_STRIPES - 1)];
+}
+
+static inline struct stripe *stripe_of_hash(struct table *t, uint64_t hash)
+{
+	return &t->stripes[hash & (N_STRIPES - 1)];
+}
+
+static inline struct session *slab_at(struct slab *s, uint32_t slot)
+{
+	return &s->blocks[slot / SLAB_BLOCK][slot % SLAB_BLOCK];
+}
+
+static inline _Atomic uint32_t *session_stamp(struct table *t, const struct session *s)
+{
+	return stamps_at(&t->slabs[s->worker].stamps, s->slot);
+}
+
+/* --- users: table.c --- */
+
+/* What others see of a user: the state, and the words of the device that makes it. */
+struct look {
+	enum state state;
+	const struct text *status;
+};
+
+struct look user_look(const struct user *);
+bool look_equal(struct look, struct look);
+
+struct user *user_new(
+	const char *name, size_t len, uint64_t hash); /* not yet in the table; free() */
+struct user *user_find(struct stripe *st, const char *name, size_t len, uint64_t hash)
+	REQUIRES(st->lock);
+/* The user by that name; where there is none, '*candidate' enters the table and is NULL then. A remembered one
+ * is remembered no more, but live. */
+struct user *user_enter(struct table *, struct stripe *st, struct user **candidate)
+	REQUIRES(st->lock);
+/* After an end of something: a user without sessions and watchers is remembered, or, never seen, taken out of the
+ * table and returned for free(). */
+struct user *user_settle(struct table *, struct stripe *st, struct user *) REQUIRES(st->lock);
+/* Told to the watchers that the user looks different now: takes a number, makes the event, queues it. */
+void user_tell(struct table *, struct actor *, struct stripe *st, struct user *, enum reason,
+	struct instant now) REQUIRES(st->lock);
+void user_snapshot(struct table *, struct stripe *st, const struct user *, struct instant now,
+	struct snapshot *ret) REQUIRES(st->lock);
+/* After the lock was released: buckets that are too few become more; too many remembered are forgotten. */
+void stripe_tidy(struct stripe *);
+void table_forget(struct table *, struct actor *);
+
+/* --- sessions: login.c, verdict.c --- */
+
+/* When the session was last heard, on the stamp's clock. */
+uint32_t last_heard(struct table *, const struct session *);
+
+/* Texts that nobody refers to any more, for free() once the lock is released. */
+struct debris {
+	struct text *device, *status;
+};
+
+void debris_free(struct debris *);
+/* Takes the session off its user, under the lock of its stripe. What comes of it for the user is the caller's. */
+struct debris session_finish(struct table *, struct stripe *st, struct session *, enum reason,
+	struct instant now) REQUIRES(st->lock);
+/* Unix time of a moment on the stamp's clock. */
+uint64_t wall_of(uint32_t mono_ms, struct instant now);
+/* Puts a session that somebody else has ended on its worker's list, unless it is in one. */
+void session_list(struct table *, struct actor *, struct session *);
+
+#endif

@@ -1,0 +1,140 @@
+/* No verdict without a hearing: nomination, hearing, judgement. */
+
+#include "presence/table.h"
+
+#include "base/ensure.h"
+#include "presence/table_private.h"
+
+#include <stdlib.h>
+
+/* --- the watchdog nominates --- */
+
+static void nominate(struct table *t, struct actor *a, struct session *s)
+{
+	if (atomic_load(&s->id) == 0)
+		return;
+	bool has_connection = session_connection(s) != CONNECTION_NONE;
+	uint8_t quiet = MARK_QUIET;
+	/* Without a connection there is nothing to hear: straight to the verdict. */
+	uint8_t to = has_connection ? MARK_LISTED : MARK_HEARD;
+	if (!atomic_compare_exchange_strong(&s->mark, &quiet, to))
+		return; /* in a list already, or just given back */
+	if (!has_connection) {
+		mailbox_push(t->params.watchdog, &s->link); /* our own, and we are awake */
+		return;
+	}
+	counter_add(a->counters, COUNTER_nominated, 1);
+	if (mailbox_push(t->params.mailboxes[s->worker], &s->link))
+		a->wake_workers |= UINT64_C(1) << s->worker;
+}
+
+void table_nominate(struct table *t, struct actor *a, unsigned worker, uint32_t now_ms)
+{
+	enum { BATCH = 512 };
+	uint32_t slots[BATCH];
+	struct slab *slab = &t->slabs[worker];
+	uint32_t cursor = 0;
+	while (cursor != UINT32_MAX) {
+		size_t n = stamps_scan(&slab->stamps, now_ms, &cursor, slots, BATCH);
+		for (size_t i = 0; i < n; i++)
+			nominate(t, a, slab_at(slab, slots[i]));
+	}
+}
+
+/* --- the worker hears --- */
+
+bool table_acquit(struct session *s)
+{
+	/* The mark first, the id after: see enum mark. */
+	atomic_store(&s->mark, MARK_QUIET);
+	if (atomic_load(&s->id) != 0)
+		return true;
+	uint8_t quiet = MARK_QUIET;
+	/* Whoever ended it may have put it on the list again just now: then it comes by that. */
+	return !atomic_compare_exchange_strong(&s->mark, &quiet, MARK_LISTED);
+}
+
+void table_heard(struct table *t, struct actor *a, struct session *s)
+{
+	atomic_store(&s->mark, MARK_HEARD);
+	if (mailbox_push(t->params.watchdog, &s->link))
+		a->wake_watchdog = true;
+}
+
+/* --- the watchdog judges --- */
+
+/* More time for a session that was last heard before the standstill ended, once; the deadline now in force. */
+static uint32_t grant(
+	struct table *t, struct session *s, uint32_t stamp, const struct standstill *still)
+{
+	if (!still->is_set || (s->grant_ms > 0 && stamp == s->granted_stamp))
+		return stamp;
+	if ((int32_t)(stamp - s->timeout_ms - still->end_ms) >= 0)
+		return stamp;
+	uint32_t more = still->gap_ms < s->timeout_ms ? still->gap_ms : s->timeout_ms;
+	uint32_t longer = stamp + more;
+	/* Swapped, so that a stamp that the owner stores just now is not lost. Relaxed: see stamps.h. */
+	if (!atomic_compare_exchange_strong_explicit(session_stamp(t, s), &stamp, longer,
+		    memory_order_relaxed, memory_order_relaxed))
+		return stamp;
+	s->grant_ms = more;
+	s->granted_stamp = longer;
+	return longer;
+}
+
+/* The verdict itself, under the stripe's lock. */
+static struct verdict judge(struct table *t, struct session *s, uint64_t id,
+	const struct standstill *still, uint32_t now_ms)
+{
+	if (atomic_load_explicit(&s->id, memory_order_relaxed) != id)
+		return (struct verdict){.kind = VERDICT_GONE};
+	uint32_t stamp = atomic_load_explicit(session_stamp(t, s), memory_order_relaxed);
+	if (!stamp_is_stale(stamp, now_ms))
+		return (struct verdict){.kind = VERDICT_ALIVE};
+	uint32_t deadline = grant(t, s, stamp, still);
+	if (!stamp_is_stale(deadline, now_ms))
+		return (struct verdict){.kind = VERDICT_GRANTED};
+	return (struct verdict){.kind = VERDICT_EXPIRED, .lateness_ms = now_ms - deadline};
+}
+
+struct verdict table_judge(struct table *t, struct actor *a, struct session *s,
+	const struct standstill *still, struct instant now)
+{
+	debug_check(atomic_load(&s->mark) == MARK_HEARD);
+	uint64_t id = atomic_load(&s->id);
+	struct verdict verdict = {.kind = VERDICT_GONE};
+	struct debris debris = {.device = NULL};
+	struct user *spent = NULL;
+
+	if (id != 0) {
+		struct stripe *st = stripe_of_id(t, id);
+		event_spares_fill(&a->spares);
+		lock_acquire(&st->lock);
+		verdict = judge(t, s, id, still, (uint32_t)now.mono_ms);
+		if (verdict.kind == VERDICT_EXPIRED) {
+			struct user *u = s->user;
+			struct look before = user_look(u);
+			debris = session_finish(t, st, s, REASON_TIMEOUT, now);
+			if (!look_equal(before, user_look(u)))
+				user_tell(t, a, st, u, REASON_TIMEOUT, now);
+			spent = user_settle(t, st, u);
+		} else if (verdict.kind != VERDICT_GONE) {
+			/* Under the lock: an end that comes after it finds the mark quiet. */
+			atomic_store(&s->mark, MARK_QUIET);
+		}
+		lock_release(&st->lock);
+	}
+	debris_free(&debris);
+	free(spent);
+	if (verdict.kind == VERDICT_EXPIRED) {
+		counter_add(a->counters, COUNTER_ended_timeout, 1);
+		table_forget(t, a);
+	}
+	if (verdict.kind == VERDICT_EXPIRED || verdict.kind == VERDICT_GONE) {
+		/* Back to its worker, which closes the connection and gives the record back. */
+		atomic_store(&s->mark, MARK_LISTED);
+		if (mailbox_push(t->params.mailboxes[s->worker], &s->link))
+			a->wake_workers |= UINT64_C(1) << s->worker;
+	}
+	return verdict;
+}
