@@ -1,0 +1,174 @@
+/* Connections come in: listeners, limits, and what is done when there are no descriptors left. */
+
+#include "server/worker_private.h"
+
+#include "base/log.h"
+#include "net/listener.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { ACCEPT_PAUSE_MS = 100, BACKLOG = 4096 };
+
+int accept_open(struct worker *w)
+{
+	const struct server_params *p = &w->shared->params;
+	/* What the peer has not acknowledged for longer than it may be silent or slow, and a while more. */
+	uint32_t timeout_ms = p->heartbeat_max_ms * p->missed_beats;
+	struct listener_params params = {
+		.user_timeout_ms =
+			(timeout_ms > p->slow_timeout_ms ? timeout_ms : p->slow_timeout_ms) + 5000,
+		.backlog = BACKLOG,
+	};
+	for (size_t i = 0; i < p->n_listen; i++) {
+		const struct listen_url *url = &w->shared->urls[i];
+		if (url->transport == TRANSPORT_UNIX) {
+			w->listeners[i] = w->shared->fds[i]; /* one, shared by all */
+			continue;
+		}
+		int err = listener_open_shared(&url->address, &params, &w->listeners[i]);
+		if (err)
+			return err;
+	}
+	return 0;
+}
+
+int accept_begin(struct worker *w)
+{
+	for (size_t i = 0; i < w->shared->params.n_listen; i++) {
+		bool is_shared = w->shared->urls[i].transport == TRANSPORT_UNIX;
+		int err = poller_add_shared(
+			&w->poller, w->listeners[i], TOKEN_LISTENER(i), is_shared);
+		if (err)
+			return err;
+	}
+	w->accept_again_ms = 0;
+	return 0;
+}
+
+/* Nothing to accept with: rather than spin on a listener that stays readable, look away for a while. */
+static void pause_accepting(struct worker *w) REQUIRES(role_worker)
+{
+	for (size_t i = 0; i < w->shared->params.n_listen; i++)
+		poller_remove(&w->poller, w->listeners[i]);
+	w->accept_again_ms = w->now.mono_ms + ACCEPT_PAUSE_MS;
+	w->knocked = 0;
+}
+
+/* Says why it can't stay, and closes. */
+static void turn_away(struct worker *w, int fd, enum wire_error error, const char *why)
+	REQUIRES(role_worker)
+{
+	buffer_clear(&w->out);
+	if (error)
+		reply_error(&w->out, NULL, 0, error, why, worker_retry_ms(w));
+	else
+		reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
+	if (!w->out.failed)
+		(void)!send(fd, w->out.data, w->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
+	buffer_clear(&w->out);
+	shutdown(fd, SHUT_WR);
+	close(fd);
+}
+
+static bool is_full(struct worker *w) REQUIRES(role_worker)
+{
+	uint64_t max = w->shared->params.max_connections;
+	return max > 0 &&
+	       atomic_load_explicit(&w->shared->n_connections, memory_order_relaxed) >= max;
+}
+
+/* Out of descriptors: the reserve lets one connection in, to be told. */
+static bool refuse_one(struct worker *w, int listener) REQUIRES(role_worker)
+{
+	struct address peer;
+	int fd;
+	if (!reserve_spend(&w->reserve))
+		return false;
+	int err = listener_accept(listener, &peer, &fd);
+	if (!err) {
+		turn_away(w, fd, WIRE_ERROR_SERVER_FULL, "out of file descriptors");
+		worker_count(w, COUNTER_refused_descriptors);
+		worker_count(w, COUNTER_error_server_full);
+	}
+	return reserve_open(&w->reserve) == 0 && !err;
+}
+
+/* One connection from the listener; false when there is none, for now. */
+static bool accept_one(struct worker *w, size_t i) REQUIRES(role_worker)
+{
+	struct address peer;
+	int fd;
+	int err = listener_accept(w->listeners[i], &peer, &fd);
+	switch (-err) {
+	case 0:
+		break;
+	case EAGAIN:
+		return false;
+	case EMFILE:
+	case ENFILE:
+		log_warning("out of file descriptors", LOG_U64("worker", w->index),
+			LOG_U64("connections", w->n_connections));
+		if (refuse_one(w, w->listeners[i]))
+			return true;
+		pause_accepting(w);
+		return false;
+	case ENOBUFS:
+	case ENOMEM:
+		log_error("accept failed", LOG_ERRNO(-err));
+		worker_count(w, COUNTER_accept_errors);
+		pause_accepting(w);
+		return false;
+	default:
+		/* The network's own errors of a connection that is gone again: accept(2) hands them on. */
+		worker_count(w, COUNTER_accept_errors);
+		return true;
+	}
+	if (is_full(w)) {
+		turn_away(w, fd, WIRE_ERROR_SERVER_FULL, "too many connections");
+		worker_count(w, COUNTER_refused_full);
+		worker_count(w, COUNTER_error_server_full);
+		return true;
+	}
+	err = worker_adopt(w, fd, w->shared->urls[i].transport);
+	if (err) {
+		log_error("connection refused", LOG_ERRNO(-err));
+		turn_away(w, fd, WIRE_ERROR_SERVER_FULL, "no room for another connection");
+		worker_count(w, COUNTER_error_server_full);
+	}
+	return true;
+}
+
+void accept_some(struct worker *w, uint64_t until_ns)
+{
+	while (w->knocked) {
+		size_t i = (size_t)__builtin_ctzll(w->knocked);
+		/* Whoever still waits when the time is over keeps the listener readable. */
+		while (w->now_ns < until_ns && accept_one(w, i))
+			worker_tick(w);
+		w->knocked &= w->knocked - 1;
+	}
+}
+
+void accept_close(struct worker *w)
+{
+	enum { DRAIN_MAX = 2 * BACKLOG };
+	w->accept_again_ms = 0;
+	w->knocked = 0;
+	for (size_t i = 0; i < w->shared->params.n_listen; i++) {
+		struct address peer;
+		int fd;
+		bool is_shared = w->shared->urls[i].transport == TRANSPORT_UNIX;
+		if (w->listeners[i] < 0)
+			continue;
+		for (unsigned n = 0;
+			n < DRAIN_MAX && listener_accept(w->listeners[i], &peer, &fd) == 0; n++)
+			turn_away(w, fd, WIRE_OK, NULL);
+		poller_remove(&w->poller, w->listeners[i]);
+		if (!is_shared)
+			close(w->listeners[i]);
+		w->listeners[i] = -1;
+	}
+}

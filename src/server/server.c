@@ -1,0 +1,269 @@
+#include "server/server.h"
+
+#include "base/ensure.h"
+#include "base/log.h"
+#include "net/descriptors.h"
+#include "net/listener.h"
+#include "server/shared.h"
+#include "server/watchdog.h"
+#include "server/worker.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+struct server {
+	struct server_shared shared;
+	struct worker *workers[WORKERS_MAX];
+	unsigned n_started; /* workers whose threads run */
+	struct watchdog *watchdog;
+};
+
+void shared_wake(struct server_shared *shared, struct actor *a, unsigned self)
+{
+	uint64_t workers = a->wake_workers;
+	a->wake_workers = 0;
+	for (; workers; workers &= workers - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(workers);
+		if (i == self)
+			continue;
+		wakeup_signal(shared->wakeups[i]);
+		counter_add(a->counters, COUNTER_wakeups, 1);
+	}
+	if (a->wake_watchdog) {
+		a->wake_watchdog = false;
+		wakeup_signal(shared->watchdog_wakeup);
+		counter_add(a->counters, COUNTER_wakeups, 1);
+	}
+}
+
+/* --- what all threads share --- */
+
+static int open_wakeups(struct server_shared *shared)
+{
+	int err = wakeup_open(&shared->watchdog_wakeup);
+	for (unsigned i = 0; i < shared->params.n_workers && !err; i++)
+		err = wakeup_open(&shared->wakeups[i]);
+	return err;
+}
+
+static int open_mailboxes(struct server_shared *shared)
+{
+	int err = mailbox_init(&shared->watchdog_mailbox, 0);
+	for (unsigned i = 0; i < shared->params.n_workers && !err; i++) {
+		struct mailbox *m = aligned_alloc(CACHE_LINE, sizeof(*m));
+		if (!m)
+			return -ENOMEM;
+		err = mailbox_init(m, shared->params.mailbox_capacity);
+		if (err)
+			free(m);
+		else
+			shared->mailboxes[i] = m;
+	}
+	return err;
+}
+
+static void complain(const struct listen_url *url, int err)
+{
+	char text[ADDRESS_TEXT_MAX];
+	listen_url_format(url, text);
+	log_error("can't listen", LOG_TEXT("url", text), LOG_ERRNO(-err));
+}
+
+/* Unix listeners first: their numbers must be low, for all threads keep them. */
+static int claim_addresses(struct server_shared *shared)
+{
+	struct listener_params params = {.backlog = 4096};
+	for (int pass = 0; pass < 2; pass++) {
+		for (size_t i = 0; i < shared->params.n_listen; i++) {
+			struct listen_url *url = &shared->urls[i];
+			bool is_unix = url->transport == TRANSPORT_UNIX;
+			if (is_unix != (pass == 0))
+				continue;
+			int err = is_unix ? listener_open_unix(
+						    &url->address, &params, &shared->fds[i])
+					  : listener_claim(&url->address, &shared->fds[i]);
+			if (err) {
+				complain(url, err);
+				return err;
+			}
+		}
+	}
+	return 0;
+}
+
+static unsigned count_low_descriptors(const struct server_shared *shared)
+{
+	int last = shared->watchdog_wakeup;
+	for (unsigned i = 0; i < shared->params.n_workers; i++)
+		last = shared->wakeups[i] > last ? shared->wakeups[i] : last;
+	for (size_t i = 0; i < shared->params.n_listen; i++)
+		if (shared->urls[i].transport == TRANSPORT_UNIX && shared->fds[i] > last)
+			last = shared->fds[i];
+	return (unsigned)last + 1;
+}
+
+static int open_shared(struct server_shared *shared)
+{
+	int err = open_wakeups(shared);
+	if (!err)
+		err = open_mailboxes(shared);
+	if (err)
+		return err;
+	struct table_params table = {
+		.n_workers = shared->params.n_workers,
+		.mailboxes = shared->mailboxes,
+		.watchdog = &shared->watchdog_mailbox,
+		.n_remembered = shared->params.n_remembered,
+		.max_sessions_per_user = shared->params.max_sessions_per_user,
+	};
+	err = table_new(&table, &shared->table);
+	if (!err)
+		err = claim_addresses(shared);
+	if (!err)
+		shared->n_low_descriptors = count_low_descriptors(shared);
+	return err;
+}
+
+int server_new(const struct server_params *params, struct server **ret)
+{
+	ensure(params->n_workers >= 1 && params->n_workers <= WORKERS_MAX && params->n_listen >= 1);
+	struct server *s =
+		aligned_alloc(CACHE_LINE, (sizeof(*s) + CACHE_LINE - 1) / CACHE_LINE * CACHE_LINE);
+	if (!s)
+		return -ENOMEM;
+	memset(s, 0, sizeof(*s));
+	struct server_shared *shared = &s->shared;
+	shared->params = *params;
+	shared->params.listen = NULL;
+	shared->watchdog_wakeup = -1;
+	for (unsigned i = 0; i < WORKERS_MAX; i++)
+		shared->wakeups[i] = -1;
+	sem_init(&shared->listening, 0, 0);
+	sem_init(&shared->accepting, 0, 0);
+	shared->urls = malloc(params->n_listen * sizeof(*shared->urls));
+	shared->fds = malloc(params->n_listen * sizeof(*shared->fds));
+	int err = shared->urls && shared->fds ? 0 : -ENOMEM;
+	if (!err) {
+		memcpy(shared->urls, params->listen, params->n_listen * sizeof(*shared->urls));
+		for (size_t i = 0; i < params->n_listen; i++)
+			shared->fds[i] = -1;
+		err = open_shared(shared);
+	}
+	if (err) {
+		server_free(s);
+		return err;
+	}
+	*ret = s;
+	return 0;
+}
+
+/* --- threads --- */
+
+static int start_workers(struct server *s)
+{
+	struct server_shared *shared = &s->shared;
+	int err = 0;
+	for (unsigned i = 0; i < shared->params.n_workers && !err; i++)
+		err = worker_new(shared, i, &s->workers[i]);
+	while (!err && s->n_started < shared->params.n_workers) {
+		err = worker_start(s->workers[s->n_started]);
+		if (!err)
+			s->n_started++;
+	}
+	for (unsigned i = 0; i < s->n_started; i++)
+		while (sem_wait(&shared->listening) != 0)
+			continue; /* EINTR */
+	for (unsigned i = 0; i < s->n_started && !err; i++)
+		err = worker_error(s->workers[i]);
+	if (err)
+		log_error("workers can't start", LOG_ERRNO(-err));
+	return err;
+}
+
+/* The workers' own listeners stand: the claims have done their work. */
+static void close_claims(struct server_shared *shared)
+{
+	for (size_t i = 0; i < shared->params.n_listen; i++) {
+		if (shared->urls[i].transport == TRANSPORT_UNIX || shared->fds[i] < 0)
+			continue;
+		close(shared->fds[i]);
+		shared->fds[i] = -1;
+	}
+}
+
+int server_start(struct server *s)
+{
+	struct server_shared *shared = &s->shared;
+	int err = start_workers(s);
+	close_claims(shared);
+	if (err)
+		atomic_store(&shared->is_stopping, true);
+	for (unsigned i = 0; i < s->n_started; i++)
+		sem_post(&shared->accepting);
+	if (!err)
+		err = watchdog_start(shared, &s->watchdog);
+	if (err)
+		server_stop(s);
+	return err;
+}
+
+const struct listen_url *server_listen_url(const struct server *s, size_t i)
+{
+	return &s->shared.urls[i];
+}
+
+struct table *server_table(struct server *s)
+{
+	return s->shared.table;
+}
+
+void server_stop(struct server *s)
+{
+	watchdog_stop(s->watchdog);
+	s->watchdog = NULL;
+	atomic_store(&s->shared.is_stopping, true);
+	for (unsigned i = 0; i < s->n_started; i++)
+		wakeup_signal(s->shared.wakeups[i]);
+	for (unsigned i = 0; i < s->n_started; i++)
+		worker_join(s->workers[i]);
+	s->n_started = 0;
+}
+
+static void close_fd(int fd)
+{
+	if (fd >= 0)
+		close(fd);
+}
+
+void server_free(struct server *s)
+{
+	if (!s)
+		return;
+	struct server_shared *shared = &s->shared;
+	ensure(s->n_started == 0 && !s->watchdog);
+	for (size_t i = 0; shared->urls && shared->fds && i < shared->params.n_listen; i++) {
+		if (shared->fds[i] >= 0 && shared->urls[i].transport == TRANSPORT_UNIX)
+			listener_unlink_unix(&shared->urls[i].address, shared->fds[i]);
+		close_fd(shared->fds[i]);
+	}
+	for (unsigned i = 0; i < shared->params.n_workers; i++) {
+		worker_free(s->workers[i]);
+		if (shared->mailboxes[i])
+			mailbox_destroy(shared->mailboxes[i]);
+	}
+	table_free(shared->table);
+	for (unsigned i = 0; i < shared->params.n_workers; i++) {
+		free(shared->mailboxes[i]);
+		close_fd(shared->wakeups[i]);
+	}
+	close_fd(shared->watchdog_wakeup);
+	mailbox_destroy(&shared->watchdog_mailbox);
+	sem_destroy(&shared->listening);
+	sem_destroy(&shared->accepting);
+	free(shared->urls);
+	free(shared->fds);
+	free(s);
+}

@@ -1,0 +1,48 @@
+/* The server: workers, watchdog, and what they share, from start to stop.
+ *
+ * Owns     mailboxes, wake-up descriptors, the session table, listeners, the threads.
+ * Threads  main's only.
+ * Order    server_new: table and wake-ups (low descriptor numbers, which every thread's table keeps), claims of
+ *          all addresses. server_start: workers, each with its own descriptor table, poller, listeners and
+ *          reserve; when all of them stand they accept; then the watchdog. server_stop: the watchdog is
+ *          joined, listeners are drained and closed, every client is told bye (and no watcher anything),
+ *          workers are joined. server_free: mailboxes emptied, table freed.
+ * Errors   0 or negative errno; what failed is logged with its subject; nothing stays half-started. */
+#ifndef SERVER_SERVER_H
+#define SERVER_SERVER_H
+
+#include "base/address.h"
+#include "base/telemetry.h"
+#include "presence/table.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct server_params {
+	const struct listen_url
+		*listen; /* n_listen of them; copied. TRANSPORT_TCP and TRANSPORT_UNIX */
+	size_t n_listen;
+	unsigned n_workers;
+	uint32_t heartbeat_ms, heartbeat_min_ms, heartbeat_max_ms, missed_beats;
+	uint32_t scan_interval_ms;
+	uint32_t hello_timeout_ms, slow_timeout_ms, drain_timeout_ms;
+	uint32_t max_sessions_per_user, max_watches, max_message;
+	uint64_t max_watches_total, max_connections; /* max_connections 0: none */
+	uint64_t n_remembered;
+	uint64_t n_descriptors; /* the limit of one descriptor table */
+	uint32_t mailbox_capacity; /* events, of a worker; a power of two */
+	struct telemetry *telemetry; /* outlives the server */
+};
+
+struct server;
+
+int server_new(const struct server_params *, struct server **ret);
+int server_start(struct server *);
+/* The i-th address as it is bound: ports of 0 filled in. */
+const struct listen_url *server_listen_url(const struct server *, size_t i);
+struct table *server_table(struct server *);
+void server_stop(struct server *);
+void server_free(struct server *);
+
+#endif

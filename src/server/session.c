@@ -1,0 +1,301 @@
+/* What the messages of a client mean: from bytes to transitions and replies. */
+
+#include "server/worker_private.h"
+
+#include "base/ensure.h"
+#include "base/log.h"
+#include "wire/ndjson.h"
+
+#include <errno.h>
+#include <string.h>
+
+static enum counter counter_of_error(enum wire_error error)
+{
+	/* The counters of errors stand in the order of the errors themselves. */
+	static_assert(COUNTER_error_rate_limited - COUNTER_error_bad_json ==
+			      WIRE_ERROR_RATE_LIMITED - WIRE_ERROR_BAD_JSON,
+		"one counter an error code, in their order");
+	return (enum counter)(COUNTER_error_bad_json + (error - WIRE_ERROR_BAD_JSON));
+}
+
+/* Says what was wrong. False where that ends the connection. */
+static bool refuse(struct worker *w, struct connection *c, const struct message *m,
+	enum wire_error error, const char *why) REQUIRES(role_worker)
+{
+	worker_count(w, counter_of_error(error));
+	log_debug(
+		"message refused", LOG_TEXT("code", wire_error_word(error)), LOG_TEXT("why", why));
+	uint64_t retry_ms = error == WIRE_ERROR_SERVER_FULL ? 1000 + w->now_ns % 4096 : UINT64_MAX;
+	size_t before = w->out.len;
+	reply_error(&w->out, m ? m->id : NULL, m ? m->id_len : 0, error, why, retry_ms);
+
+	bool is_fatal = wire_error_is_fatal(error);
+	if (c->phase == PHASE_HELLO) {
+		c->u.timed.n_bytes += (uint32_t)(w->out.len - before);
+		if (c->u.timed.n_bytes > HELLO_REPLIES_MAX) {
+			w->out.len = before;
+			worker_count(w, COUNTER_hello_replies_cut);
+			is_fatal = true;
+		}
+	}
+	if (!is_fatal)
+		return true;
+	if (c->phase == PHASE_LIVE && error == WIRE_ERROR_SERVER_FULL)
+		worker_detach_session(w, c); /* our fault, not the user's: it may come back */
+	else if (c->phase == PHASE_LIVE)
+		worker_end_session(w, c, REASON_VIOLATION);
+	worker_farewell(w, c, false);
+	return false;
+}
+
+/* --- hello --- */
+
+static uint32_t bounded_heartbeat(const struct server_params *p, const struct message *m)
+{
+	if (!m->has_heartbeat_ms)
+		return p->heartbeat_ms;
+	if (m->heartbeat_ms < p->heartbeat_min_ms)
+		return p->heartbeat_min_ms;
+	return m->heartbeat_ms > p->heartbeat_max_ms ? p->heartbeat_max_ms
+						     : (uint32_t)m->heartbeat_ms;
+}
+
+static void welcome(struct worker *w, const struct message *m, const struct login_result *login,
+	uint32_t heartbeat_ms) REQUIRES(role_worker)
+{
+	char session[SESSION_TEXT_MAX];
+	table_session_text(w->table, login->id, session);
+	struct slice device = m->device.text
+				      ? m->device
+				      : (struct slice){.text = session, .len = strlen(session)};
+	reply_welcome(&w->out, m,
+		&(struct welcome){
+			.user = m->user,
+			.device = device,
+			.session = session,
+			.server = w->shared->params.telemetry->server_id,
+			.heartbeat_ms = heartbeat_ms,
+			.timeout_ms = (uint64_t)heartbeat_ms * w->shared->params.missed_beats,
+			.now_ms = w->now.wall_ms,
+			.resumed = false,
+		});
+}
+
+static bool hello(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	if (!m->user.text)
+		return refuse(w, c, m, WIRE_ERROR_BAD_MESSAGE, "user: is missing");
+	uint32_t heartbeat_ms = bounded_heartbeat(&w->shared->params, m);
+	uint32_t timeout_ms = heartbeat_ms * w->shared->params.missed_beats;
+	struct login login = {
+		.worker = w->index,
+		.connection = (uint32_t)c->fd,
+		.user = m->user.text,
+		.user_len = m->user.len,
+		.device = m->device.text,
+		.device_len = m->device.len,
+		.has_state = m->has_state,
+		.state = m->state,
+		.has_status = m->has_status,
+		.status = m->status.text,
+		.status_len = m->status.len,
+		.timeout_ms = timeout_ms,
+		.now = w->now,
+		.stamp_ms = w->stamp_ms,
+	};
+	struct login_result result;
+	int err = table_login(w->table, &w->actor, &login, &result);
+	if (err) {
+		log_error("login refused", LOG_STR("user", m->user.text, m->user.len),
+			LOG_ERRNO(-err));
+		return refuse(w, c, m, WIRE_ERROR_SERVER_FULL, "no room for another session");
+	}
+	timed_list_remove(&w->hellos, &w->connections, c);
+	c->phase = PHASE_LIVE;
+	c->timeout_ms = timeout_ms;
+	c->u.live.stamp = result.stamp;
+	c->u.live.session = result.session;
+	c->u.live.watching = NULL;
+	worker_add_session(w, 1);
+	welcome(w, m, &result, heartbeat_ms);
+	log_debug("session began", LOG_STR("user", m->user.text, m->user.len),
+		LOG_U64("timeout_ms", timeout_ms), LOG_BOOL("takeover", result.is_takeover));
+	return true;
+}
+
+/* --- requests of a session --- */
+
+static bool update(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	struct update words = {
+		.has_state = m->has_state,
+		.state = m->state,
+		.has_status = m->has_status,
+		.status = m->status.text,
+		.status_len = m->status.len,
+	};
+	struct session *s = c->u.live.session;
+	struct snapshot now_is;
+	int err = table_update(w->table, &w->actor, s, session_id(s), &words, w->now, &now_is);
+	if (err == -ENOMEM)
+		return refuse(w, c, m, WIRE_ERROR_SERVER_FULL, "out of memory");
+	/* A session that others have ended (-ESTALE) gets no answer but the bye that is on its way. */
+	if (!err)
+		reply_updated(&w->out, m, now_is.state, now_is.has_status ? now_is.status : NULL,
+			now_is.status_len);
+	return true;
+}
+
+static bool bye(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	worker_end_session(w, c, REASON_LOGOUT);
+	reply_bye(&w->out, m->id, m->id_len, REASON_LOGOUT, UINT64_MAX);
+	worker_farewell(w, c, false);
+	return false;
+}
+
+static void heartbeat(struct worker *w, const struct message *m) REQUIRES(role_worker)
+{
+	worker_count(w, COUNTER_heartbeats);
+	reply_heartbeat(&w->out, m);
+}
+
+/* A message of a live session; false when the connection is gone since. */
+static bool obey(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	switch (m->type) {
+	case REQUEST_HELLO:
+		return refuse(w, c, m, WIRE_ERROR_ALREADY_HELLO, "this connection is logged in");
+	case REQUEST_HEARTBEAT:
+		heartbeat(w, m);
+		return true;
+	case REQUEST_UPDATE:
+		return update(w, c, m);
+	case REQUEST_WATCH:
+		roster_watch(w, c, m);
+		return true;
+	case REQUEST_UNWATCH:
+		roster_unwatch(w, c, m);
+		return true;
+	case REQUEST_QUERY:
+		roster_query(w, c, m);
+		return true;
+	case REQUEST_BYE:
+		return bye(w, c, m);
+	case REQUEST_N:
+		break;
+	}
+	ensure(!"a parsed message has a type");
+	return false;
+}
+
+/* One line; false when the connection is gone since. */
+static bool take_line(struct worker *w, struct connection *c, const char *line, size_t len)
+	REQUIRES(role_worker)
+{
+	worker_count(w, COUNTER_messages_in);
+	if (c->phase == PHASE_LIVE && len == 0) {
+		worker_count(w, COUNTER_heartbeats);
+		buffer_append(&w->out, "\n", 1);
+		return true;
+	}
+	struct message m;
+	enum wire_error error = message_parse(line, len, &m);
+	bool is_there;
+	/* Before a hello nothing else is answered; what is no message at all is told as what it is. */
+	if (c->phase == PHASE_HELLO && m.type != REQUEST_HELLO && error != WIRE_ERROR_BAD_JSON &&
+		error != WIRE_ERROR_SERVER_FULL)
+		is_there = refuse(
+			w, c, &m, WIRE_ERROR_HELLO_REQUIRED, "the first message must be a hello");
+	else if (error)
+		is_there = refuse(w, c, &m, error, m.why);
+	else if (c->phase == PHASE_HELLO)
+		is_there = hello(w, c, &m);
+	else
+		is_there = obey(w, c, &m);
+	message_free(&m);
+	return is_there;
+}
+
+/* --- bytes to lines --- */
+
+static uint32_t line_limit(const struct worker *w, const struct connection *c)
+{
+	return c->phase == PHASE_HELLO ? HELLO_MAX : w->shared->params.max_message;
+}
+
+static bool refuse_long(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	return refuse(w, c, NULL, WIRE_ERROR_LINE_TOO_LONG, "the line is over the limit");
+}
+
+static bool keep_rest(struct worker *w, struct connection *c, const char *data, size_t len)
+	REQUIRES(role_worker)
+{
+	if (input_append(c, data, len, c->phase == PHASE_HELLO) == 0)
+		return true;
+	worker_count(w, COUNTER_out_of_memory);
+	return refuse(w, c, NULL, WIRE_ERROR_SERVER_FULL, "out of memory");
+}
+
+/* The end of a line whose beginning was kept: 'used' of the data belong to it. */
+static bool finish_line(struct worker *w, struct connection *c, const char *data, size_t used)
+	REQUIRES(role_worker)
+{
+	if (!keep_rest(w, c, data, used))
+		return false;
+	struct input *in = c->input;
+	c->input = NULL;
+	size_t line_len, all;
+	bool is_line = ndjson_next(in->bytes, in->len, in->len - used, &line_len, &all);
+	ensure(is_line && all == in->len);
+	bool is_there = line_len > line_limit(w, c) ? refuse_long(w, c)
+						    : take_line(w, c, in->bytes, line_len);
+	free(in);
+	return is_there;
+}
+
+/* Whether lines can be answered now: what has been answered is sent where it is much, and a peer that takes no more is
+ * not read further. */
+static bool may_go_on(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	if (w->out.len >= REPLY_PART_MAX || w->out.failed)
+		output_push(w, c);
+	return !c->output && !c->is_broken;
+}
+
+bool session_consume(struct worker *w, struct connection *c, const char *data, size_t len)
+{
+	size_t line_len, used;
+	if (c->input && !c->output) {
+		if (ndjson_next(data, len, 0, &line_len, &used)) {
+			if (!finish_line(w, c, data, used))
+				return false;
+			data += used;
+			len -= used;
+		}
+	}
+	while (!c->input && may_go_on(w, c) && ndjson_next(data, len, 0, &line_len, &used)) {
+		bool is_there = line_len > line_limit(w, c) ? refuse_long(w, c)
+							    : take_line(w, c, data, line_len);
+		if (!is_there)
+			return false;
+		data += used;
+		len -= used;
+	}
+	if (len > 0) {
+		/* Whole lines wait here only behind a reply; else it is a part of one. */
+		uint32_t kept = c->input ? c->input->len : 0;
+		if (!c->output && !c->is_broken && kept + len > line_limit(w, c) + 1)
+			return refuse_long(w, c);
+		if (!keep_rest(w, c, data, len))
+			return false;
+	}
+	output_flush(w, c);
+	output_push(w, c);
+	return true;
+}

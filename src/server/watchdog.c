@@ -1,0 +1,197 @@
+#include "server/watchdog.h"
+
+#include "base/ensure.h"
+#include "base/log.h"
+#include "net/descriptors.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+
+enum {
+	STANDSTILL_SCANS = 3, /* a gap in our own ticks beyond so many intervals is a standstill */
+	VERDICTS_PER_WAKE =
+		64, /* in a mass death the first watchers are told while the last are judged */
+	STALLED_MS = 1000, /* a worker that owes an answer for so long is reported */
+};
+
+struct watchdog {
+	/* const after start */
+	struct server_shared *shared;
+	struct watchdog_telemetry *telemetry;
+	pthread_t thread;
+	/* owner: the watchdog's thread */
+	struct actor actor;
+	struct instant now;
+	uint64_t wall_offset_ms;
+	uint64_t pulse_ms; /* when it was last seen alive, by itself */
+	struct standstill standstill;
+	uint64_t owes_since_ms
+		[WORKERS_MAX]; /* when a worker's list was first found waiting; 0: it is not */
+};
+
+/* Looks at the clock. Since the last look at most 'expected_ms' should have passed; what goes far beyond that is time in
+ * which this process, or the whole machine, did not run. */
+static void pulse(struct watchdog *d, uint64_t expected_ms)
+{
+	d->now.mono_ms = clock_mono_ms();
+	d->now.wall_ms = d->wall_offset_ms + d->now.mono_ms;
+	uint64_t passed_ms = d->now.mono_ms - d->pulse_ms;
+	d->pulse_ms = d->now.mono_ms;
+	uint64_t bound_ms =
+		expected_ms + (uint64_t)STANDSTILL_SCANS * d->shared->params.scan_interval_ms;
+	if (passed_ms <= bound_ms)
+		return;
+	uint64_t gap_ms = passed_ms - expected_ms;
+	log_warning("standstill: every session gets more time", LOG_U64("gap_ms", gap_ms));
+	atomic_store_explicit(&d->telemetry->stalls,
+		atomic_load_explicit(&d->telemetry->stalls, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+	d->standstill = (struct standstill){
+		.is_set = true,
+		.end_ms = (uint32_t)d->now.mono_ms,
+		.gap_ms = gap_ms < INT32_MAX ? (uint32_t)gap_ms : INT32_MAX,
+	};
+}
+
+static void look_at_wall_clock(struct watchdog *d)
+{
+	struct instant now = clock_instant();
+	d->wall_offset_ms = now.wall_ms - now.mono_ms;
+}
+
+/* Whoever was last heard before a standstill has timed out, or was heard again, long before twice the longest timeout; and
+ * 32 bits of milliseconds must not come round to it. */
+static void forget_standstill(struct watchdog *d)
+{
+	const struct server_params *p = &d->shared->params;
+	uint32_t longest_ms = 2 * p->heartbeat_max_ms * p->missed_beats;
+	if (d->standstill.is_set && (uint32_t)d->now.mono_ms - d->standstill.end_ms > longest_ms)
+		d->standstill.is_set = false;
+}
+
+static void scan(struct watchdog *d) REQUIRES(role_watchdog)
+{
+	uint64_t began_ns = clock_mono_ns();
+	for (unsigned i = 0; i < d->shared->params.n_workers; i++)
+		table_nominate(d->shared->table, &d->actor, i, (uint32_t)d->now.mono_ms);
+	histogram_record(&d->telemetry->scan_us, (clock_mono_ns() - began_ns) / 1000);
+	atomic_store_explicit(&d->telemetry->scans,
+		atomic_load_explicit(&d->telemetry->scans, memory_order_relaxed) + 1,
+		memory_order_relaxed);
+	shared_wake(d->shared, &d->actor, UINT_MAX);
+}
+
+/* Whether the worker makes progress: its turns end, and its list is taken. */
+static void watch_worker(struct watchdog *d, unsigned i)
+{
+	struct worker_telemetry *t = &d->shared->params.telemetry->workers[i];
+	uint64_t now_ms = d->now.mono_ms;
+	uint64_t began_ms = atomic_load_explicit(&t->turn_began_ms, memory_order_relaxed);
+	bool is_waiting = mailbox_has_links(d->shared->mailboxes[i]);
+	if (!is_waiting)
+		d->owes_since_ms[i] = 0;
+	else if (d->owes_since_ms[i] == 0)
+		d->owes_since_ms[i] = now_ms;
+	bool is_stalled = (began_ms > 0 && now_ms > began_ms + STALLED_MS) ||
+			  (d->owes_since_ms[i] > 0 && now_ms > d->owes_since_ms[i] + STALLED_MS);
+	if (is_stalled == atomic_load_explicit(&t->stalled, memory_order_relaxed))
+		return;
+	atomic_store_explicit(&t->stalled, is_stalled, memory_order_relaxed);
+	if (is_stalled)
+		log_error("worker stalled", LOG_U64("worker", i));
+	else
+		log_warning("worker goes on", LOG_U64("worker", i));
+}
+
+static void judge_heard(struct watchdog *d) REQUIRES(role_watchdog)
+{
+	unsigned n = 0;
+	struct mailbox_link *next;
+	for (struct mailbox_link *link = mailbox_take_links(&d->shared->watchdog_mailbox); link;
+		link = next) {
+		next = link->next;
+		struct verdict verdict = table_judge(d->shared->table, &d->actor,
+			session_from_link(link), &d->standstill, d->now);
+		if (verdict.kind == VERDICT_EXPIRED)
+			histogram_record(&d->telemetry->lateness_ms, verdict.lateness_ms);
+		if (++n % VERDICTS_PER_WAKE == 0) {
+			shared_wake(d->shared, &d->actor, UINT_MAX);
+			pulse(d, 0);
+		}
+	}
+	shared_wake(d->shared, &d->actor, UINT_MAX);
+}
+
+/* Until the next scan is due, or a worker has heard someone. */
+static void wait_for_heard(struct watchdog *d, uint64_t until_ms)
+{
+	pulse(d, 0);
+	uint64_t left_ms = until_ms > d->now.mono_ms ? until_ms - d->now.mono_ms : 0;
+	if (mailbox_sleep(&d->shared->watchdog_mailbox)) {
+		struct pollfd wakeup = {.fd = d->shared->watchdog_wakeup, .events = POLLIN};
+		struct timespec timeout = {.tv_sec = (time_t)(left_ms / 1000),
+			.tv_nsec = (long)(left_ms % 1000) * 1000000};
+		if (ppoll(&wakeup, 1, &timeout, NULL) > 0)
+			wakeup_drain(wakeup.fd);
+		mailbox_wake(&d->shared->watchdog_mailbox);
+	}
+	pulse(d, left_ms);
+}
+
+static void *watchdog_main(void *arg)
+{
+	struct watchdog *d = arg;
+	role_watchdog_begin();
+	look_at_wall_clock(d);
+	d->pulse_ms = clock_mono_ms();
+	pulse(d, 0);
+	uint64_t next_scan_ms = d->now.mono_ms + d->shared->params.scan_interval_ms;
+	while (!atomic_load(&d->shared->is_watchdog_stopping)) {
+		wait_for_heard(d, next_scan_ms);
+		look_at_wall_clock(d);
+		judge_heard(d);
+		if (d->now.mono_ms < next_scan_ms)
+			continue;
+		scan(d);
+		forget_standstill(d);
+		for (unsigned i = 0; i < d->shared->params.n_workers; i++)
+			watch_worker(d, i);
+		/* From now on, not from when it was due: after a standstill scans don't come in a burst. */
+		next_scan_ms += d->shared->params.scan_interval_ms;
+		if (next_scan_ms <= d->now.mono_ms)
+			next_scan_ms = d->now.mono_ms + d->shared->params.scan_interval_ms;
+	}
+	return NULL;
+}
+
+int watchdog_start(struct server_shared *shared, struct watchdog **ret)
+{
+	struct watchdog *d = calloc(1, sizeof(*d));
+	if (!d)
+		return -ENOMEM;
+	d->shared = shared;
+	d->telemetry = &shared->params.telemetry->watchdog;
+	actor_init(&d->actor, &d->telemetry->counters);
+	int err = pthread_create(&d->thread, NULL, watchdog_main, d);
+	if (err) {
+		free(d);
+		return -err;
+	}
+	pthread_setname_np(d->thread, "watchdog");
+	*ret = d;
+	return 0;
+}
+
+void watchdog_stop(struct watchdog *d)
+{
+	if (!d)
+		return;
+	atomic_store(&d->shared->is_watchdog_stopping, true);
+	wakeup_signal(d->shared->watchdog_wakeup);
+	pthread_join(d->thread, NULL);
+	actor_destroy(&d->actor);
+	free(d);
+}

@@ -1,0 +1,372 @@
+#include "server/worker.h"
+
+#include "base/ensure.h"
+#include "base/hash.h"
+#include "base/log.h"
+#include "server/worker_private.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* The slices of one turn, about 2 ms in all. */
+enum {
+	SLICE_READ_NS = 1000000,
+	SLICE_HEAR_NS = 300000,
+	SLICE_FLUSH_NS = 400000,
+	SLICE_RESYNC_NS = 200000,
+	SLICE_ACCEPT_NS = 300000,
+	SLICE_BURY_NS = 300000,
+	MAIL_PER_TURN = 4096,
+	MARKS_PER_TURN = 4096,
+};
+
+/* --- lists and clocks --- */
+
+void worker_tick(struct worker *w)
+{
+	w->now_ns = clock_mono_ns();
+	w->now.mono_ms = w->now_ns / 1000000;
+	w->now.wall_ms = w->wall_offset_ms + w->now.mono_ms;
+	w->stamp_ms = (uint32_t)((w->now_ns + 999999) / 1000000);
+}
+
+/* Wall time may be set at any time: looked at once a turn. */
+static void look_at_wall_clock(struct worker *w) REQUIRES(role_worker)
+{
+	struct instant now = clock_instant();
+	w->wall_offset_ms = now.wall_ms - now.mono_ms;
+	worker_tick(w);
+}
+
+uint64_t worker_retry_ms(const struct worker *w)
+{
+	uint64_t n = atomic_load_explicit(&w->shared->n_connections, memory_order_relaxed);
+	return 500 + random_u64() % (1000 + n / 10);
+}
+
+/* --- the turn --- */
+
+static void handle_connection(struct worker *w, const struct poller_event *e) REQUIRES(role_worker)
+{
+	struct connection *c = connections_at(&w->connections, (uint32_t)e->token);
+	if (!c || c->generation != (uint32_t)(e->token >> 32))
+		return;
+	uint32_t generation = c->generation;
+	c->has_hangup |= e->has_hangup;
+	if (c->output && e->is_dead) {
+		/* Not read, and nothing more can be written: an end that shows although we don't read. */
+		output_free(w, c);
+		c->is_broken = true;
+	}
+	if (c->output && e->is_writable)
+		output_continue(w, c);
+	if (c->phase == PHASE_FREE || c->generation != generation)
+		return;
+	if (e->is_readable || e->has_hangup)
+		worker_read_any(w, c);
+}
+
+/* False when there are more. */
+static bool handle_events(struct worker *w, uint64_t until_ns) REQUIRES(role_worker)
+{
+	for (; w->next_event < w->n_events; w->next_event++) {
+		const struct poller_event *e = &w->events[w->next_event];
+		if (e->token == TOKEN_WAKEUP)
+			wakeup_drain(w->shared->wakeups[w->index]);
+		else if (e->token > TOKEN_LISTENER(LISTENERS_MAX))
+			w->knocked |= UINT64_C(1) << (TOKEN_LISTENER(0) - e->token);
+		else
+			handle_connection(w, e);
+		if (w->actor.wake_workers || w->actor.wake_watchdog)
+			shared_wake(w->shared, &w->actor, w->index);
+		if (w->now_ns >= until_ns) {
+			w->next_event++;
+			break;
+		}
+	}
+	return w->next_event >= w->n_events;
+}
+
+/* Those with more to read: each one once a turn. */
+static bool read_ready(struct worker *w, uint64_t until_ns) REQUIRES(role_worker)
+{
+	uint32_t last = w->ready_last;
+	while (w->ready_first != CONNECTION_NONE) {
+		uint32_t fd = w->ready_first;
+		struct connection *c = connections_at(&w->connections, fd);
+		worker_forget_read(w, c);
+		worker_read_any(w, c);
+		if (fd == last || w->now_ns >= until_ns)
+			break;
+	}
+	return w->ready_first == CONNECTION_NONE;
+}
+
+static bool drain_mailbox(struct worker *w) REQUIRES(role_worker)
+{
+	struct event *e = NULL;
+	uint64_t n_stale = 0;
+	for (unsigned n = 0; n < MAIL_PER_TURN && (e = mailbox_take(w->mailbox)); n++)
+		n_stale += !watch_news(w->watches, e);
+	counter_add(worker_counters(w), COUNTER_mail_stale, n_stale);
+	if (mailbox_take_resync(w->mailbox)) {
+		worker_count(w, COUNTER_resyncs);
+		watch_resync_begin(w->watches);
+	}
+	return !e;
+}
+
+/* Connections whose time is over; when to look again. */
+static uint64_t expire(struct worker *w) REQUIRES(role_worker)
+{
+	struct connection *c;
+	uint64_t next_ms = output_expire(w);
+	while (w->hellos.first != CONNECTION_NONE) {
+		c = connections_at(&w->connections, w->hellos.first);
+		if (c->u.timed.deadline_ms > w->now.mono_ms) {
+			next_ms =
+				c->u.timed.deadline_ms < next_ms ? c->u.timed.deadline_ms : next_ms;
+			break;
+		}
+		worker_count(w, COUNTER_hello_timeouts);
+		worker_count(w, COUNTER_error_hello_required);
+		reply_error(&w->out, NULL, 0, WIRE_ERROR_HELLO_REQUIRED, "no valid hello in time",
+			UINT64_MAX);
+		worker_farewell(w, c, false);
+	}
+	while (w->lingering.first != CONNECTION_NONE) {
+		c = connections_at(&w->connections, w->lingering.first);
+		if (c->u.timed.deadline_ms > w->now.mono_ms) {
+			next_ms =
+				c->u.timed.deadline_ms < next_ms ? c->u.timed.deadline_ms : next_ms;
+			break;
+		}
+		worker_close(w, c);
+	}
+	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))
+		w->accept_again_ms = w->now.mono_ms + 1000;
+	if (w->accept_again_ms > 0 && w->accept_again_ms < next_ms)
+		next_ms = w->accept_again_ms;
+	return next_ms;
+}
+
+static void publish(struct worker *w) REQUIRES(role_worker)
+{
+	struct worker_telemetry *t = w->telemetry;
+	atomic_store_explicit(&t->connections, w->n_connections, memory_order_relaxed);
+	atomic_store_explicit(&t->lingering, w->n_lingering, memory_order_relaxed);
+	atomic_store_explicit(&t->mailbox_depth, mailbox_depth(w->mailbox), memory_order_relaxed);
+	uint64_t own = 2 + w->shared->params.n_listen; /* the poller and the reserve */
+	atomic_store_explicit(&t->descriptors,
+		w->shared->n_low_descriptors + own + w->n_connections, memory_order_relaxed);
+}
+
+/* One turn; true when there is more to do at once. */
+static bool take_turn(struct worker *w) REQUIRES(role_worker)
+{
+	bool is_done = handle_events(w, w->now_ns + SLICE_READ_NS);
+	is_done &= read_ready(w, w->now_ns + SLICE_READ_NS);
+	hearing_collect(w);
+	is_done &= hearing_hear(w, w->now_ns + SLICE_HEAR_NS);
+	is_done &= drain_mailbox(w);
+	is_done &= roster_resync(w, w->now_ns + SLICE_RESYNC_NS);
+	watch_spread(w->watches, MARKS_PER_TURN);
+	is_done &= !watch_has_news(w->watches);
+	is_done &= output_flush_all(w, w->now_ns + SLICE_FLUSH_NS);
+	if (w->knocked) {
+		worker_tick(w);
+		accept_some(w, w->now_ns + SLICE_ACCEPT_NS);
+	}
+	is_done &= hearing_bury(w, w->now_ns + SLICE_BURY_NS);
+	is_done &= roster_bury(w, w->now_ns + SLICE_BURY_NS);
+	shared_wake(w->shared, &w->actor, w->index);
+	publish(w);
+	/* What was done may have made more to do. */
+	return !is_done || w->ready_first != CONNECTION_NONE || watch_has_flush(w->watches);
+}
+
+static void poll_until(struct worker *w, uint64_t until_ms) REQUIRES(role_worker)
+{
+	uint64_t left_ms = until_ms > w->now.mono_ms ? until_ms - w->now.mono_ms : 0;
+	int n = poller_wait(
+		&w->poller, w->events, until_ms == UINT64_MAX ? UINT64_MAX : left_ms * 1000);
+	ensure(n >= 0);
+	w->n_events = n;
+	w->next_event = 0;
+}
+
+/* Waits for something to do; not at all where there is. */
+static void wait_for_events(struct worker *w, bool is_busy, uint64_t next_ms) REQUIRES(role_worker)
+{
+	if (w->next_event < w->n_events)
+		return;
+	if (is_busy || !mailbox_sleep(w->mailbox)) {
+		poll_until(w, 0);
+		return;
+	}
+	worker_tick(w);
+	atomic_store_explicit(&w->telemetry->turn_began_ms, 0, memory_order_relaxed);
+	poll_until(w, next_ms);
+	mailbox_wake(w->mailbox);
+}
+
+static void run(struct worker *w) REQUIRES(role_worker)
+{
+	bool is_busy = false;
+	while (!atomic_load(&w->shared->is_stopping)) {
+		uint64_t next_ms = expire(w);
+		wait_for_events(w, is_busy || w->ready_first != CONNECTION_NONE, next_ms);
+		look_at_wall_clock(w);
+		uint64_t began_ns = w->now_ns;
+		atomic_store_explicit(
+			&w->telemetry->turn_began_ms, w->now.mono_ms, memory_order_relaxed);
+		is_busy = take_turn(w);
+		worker_tick(w);
+		histogram_record(&w->telemetry->loop_us, (w->now_ns - began_ns) / 1000);
+	}
+}
+
+/* --- the stop --- */
+
+/* Tells everybody bye, and no watcher anything: that users leave with the server is no news about the users. */
+static void say_bye(struct worker *w) REQUIRES(role_worker)
+{
+	for (uint32_t fd = 0; fd < w->connections.n_chunks * CONNECTIONS_CHUNK; fd++) {
+		struct connection *c = connections_at(&w->connections, fd);
+		if (!c || c->phase == PHASE_LINGER)
+			continue;
+		output_free(w, c);
+		if (c->phase == PHASE_LIVE)
+			worker_let_go(w, c);
+		reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
+		worker_farewell(w, c, false);
+	}
+}
+
+static void stop(struct worker *w) REQUIRES(role_worker)
+{
+	accept_close(w);
+	worker_tick(w);
+	uint64_t end_ms = w->now.mono_ms + w->shared->params.drain_timeout_ms;
+	say_bye(w);
+	while (w->n_connections > 0 && w->now.mono_ms < end_ms) {
+		uint64_t next_ms = expire(w);
+		if (w->ready_first != CONNECTION_NONE || w->n_connections == 0)
+			next_ms = 0;
+		poll_until(w, next_ms < end_ms ? next_ms : end_ms);
+		worker_tick(w);
+		handle_events(w, UINT64_MAX);
+		read_ready(w, UINT64_MAX);
+	}
+	while (w->lingering.first != CONNECTION_NONE)
+		worker_close(w, connections_at(&w->connections, w->lingering.first));
+	roster_bury(w, UINT64_MAX);
+	publish(w);
+}
+
+/* --- the thread --- */
+
+static int open_all(struct worker *w) REQUIRES(role_worker)
+{
+	int err = descriptors_unshare(w->shared->n_low_descriptors);
+	if (err)
+		log_warning("one descriptor table for all workers", LOG_U64("worker", w->index),
+			LOG_ERRNO(-err));
+	err = poller_open(&w->poller);
+	if (!err)
+		err = reserve_open(&w->reserve);
+	if (!err)
+		err = poller_add_shared(
+			&w->poller, w->shared->wakeups[w->index], TOKEN_WAKEUP, false);
+	return err ? err : accept_open(w);
+}
+
+static void *worker_main(void *arg)
+{
+	struct worker *w = arg;
+	role_worker_begin();
+	look_at_wall_clock(w);
+	w->error = open_all(w);
+	sem_post(&w->shared->listening);
+	while (sem_wait(&w->shared->accepting) != 0)
+		continue; /* EINTR */
+	if (!atomic_load(&w->shared->is_stopping)) {
+		int err = accept_begin(w);
+		if (err)
+			log_error("listeners can't be waited on", LOG_ERRNO(-err));
+		run(w);
+	}
+	stop(w);
+	reserve_close(&w->reserve);
+	poller_close(&w->poller);
+	return NULL;
+}
+
+int worker_new(struct server_shared *shared, unsigned index, struct worker **ret)
+{
+	struct worker *w = calloc(1, sizeof(*w));
+	if (!w)
+		return -ENOMEM;
+	w->shared = shared;
+	w->table = shared->table;
+	w->mailbox = shared->mailboxes[index];
+	w->telemetry = &shared->params.telemetry->workers[index];
+	w->index = index;
+	w->n_descriptors = (uint32_t)shared->params.n_descriptors;
+	w->poller.fd = w->reserve.fd = -1;
+	w->ready_first = w->ready_last = CONNECTION_NONE;
+	w->to_hear_end = &w->to_hear;
+	w->ended_end = &w->ended;
+	timed_list_init(&w->hellos);
+	timed_list_init(&w->lingering);
+	actor_init(&w->actor, &w->telemetry->counters);
+	w->in = malloc(READ_MAX);
+	w->listeners = malloc(shared->params.n_listen * sizeof(*w->listeners));
+	for (size_t i = 0; w->listeners && i < shared->params.n_listen; i++)
+		w->listeners[i] = -1;
+	if (!w->in || !w->listeners || connections_init(&w->connections, w->n_descriptors) ||
+		watch_index_new(HELD_EVENTS_MAX, &w->watches)) {
+		worker_free(w);
+		return -ENOMEM;
+	}
+	*ret = w;
+	return 0;
+}
+
+int worker_start(struct worker *w)
+{
+	int err = pthread_create(&w->thread, NULL, worker_main, w);
+	if (err)
+		return -err;
+	char name[16];
+	snprintf(name, sizeof(name), "worker-%u", w->index);
+	pthread_setname_np(w->thread, name);
+	return 0;
+}
+
+int worker_error(const struct worker *w)
+{
+	return w->error;
+}
+
+void worker_join(struct worker *w)
+{
+	pthread_join(w->thread, NULL);
+}
+
+void worker_free(struct worker *w)
+{
+	if (!w)
+		return;
+	watch_index_free(w->watches);
+	connections_destroy(&w->connections);
+	actor_destroy(&w->actor);
+	buffer_free(&w->out);
+	free(w->in);
+	free(w->listeners);
+	free(w);
+}

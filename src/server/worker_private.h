@@ -1,0 +1,180 @@
+/* A worker's inside, shared by the files that are its parts: worker.c (the loop), accept.c (how connections come
+ * in), peer.c (the life of one), session.c (what messages mean), roster.c (watch, unwatch, query), output.c (what
+ * is written), hearing.c (what others ask of it). */
+#ifndef SERVER_WORKER_PRIVATE_H
+#define SERVER_WORKER_PRIVATE_H
+
+#include "base/buffer.h"
+#include "net/descriptors.h"
+#include "net/poller.h"
+#include "server/connection.h"
+#include "server/shared.h"
+#include "server/worker.h"
+#include "wire/reply.h"
+
+#include <pthread.h>
+
+enum {
+	READ_MAX = 16384, /* bytes of one connection a turn: a flooder waits for its neighbours */
+	WRITE_SLICE = 16384, /* of events, to one connection a turn */
+	REPLY_PART_MAX = 65536, /* bytes of one line to a client */
+	HELLO_MAX = 4096,
+	HELLO_REPLIES_MAX = 1024, /* bytes, before a valid hello */
+	LINGER_MS = 1000,
+	LINGER_BYTES = 65536,
+	LISTENERS_MAX = 64,
+	LINGER_SHARE = 16, /* at most one of so many descriptors lingers */
+	HELD_EVENTS_MAX = 16384, /* at some 300 bytes: 5 MB */
+};
+
+struct worker {
+	/* const after start */
+	struct server_shared *shared;
+	struct table *table;
+	struct mailbox *mailbox;
+	struct worker_telemetry *telemetry;
+	unsigned index;
+	uint32_t n_descriptors;
+	pthread_t thread;
+	int error; /* of opening the listeners; read by main behind the barrier */
+
+	/* owner: the worker's thread */
+	struct actor actor;
+	struct poller poller;
+	struct poller_event events[POLLER_BATCH];
+	int n_events, next_event; /* of the last wait, those not handled yet */
+	int *listeners; /* one for each URL; -1: none */
+	struct reserve reserve;
+	uint64_t accept_again_ms; /* 0: accepting; else when to try again */
+	uint64_t knocked; /* a bit for each listener with connections waiting */
+	struct connections connections;
+	uint32_t n_connections, n_lingering;
+	struct timed_list hellos, lingering;
+	struct output *output_first, *output_last; /* by progress */
+	uint32_t ready_first, ready_last; /* with more to read */
+	struct watch_index *watches;
+	struct watching *dying; /* watches to be taken down */
+	struct mailbox_link *to_hear, **to_hear_end;
+	struct mailbox_link *ended, **ended_end;
+	char *in; /* READ_MAX: what was just read */
+	struct buffer out; /* replies to the connection at hand */
+	/* the present */
+	uint64_t now_ns;
+	uint64_t wall_offset_ms;
+	struct instant now;
+	uint32_t stamp_ms; /* now, rounded up */
+};
+
+static inline struct counters *worker_counters(struct worker *w)
+{
+	return &w->telemetry->counters;
+}
+
+static inline void worker_count(struct worker *w, enum counter which)
+{
+	counter_add(&w->telemetry->counters, which, 1);
+}
+
+/* What the poller hands back: of a connection its number and generation; of others, these. */
+#define TOKEN_WAKEUP      UINT64_MAX
+#define TOKEN_LISTENER(i) (UINT64_MAX - 1 - (uint64_t)(i))
+
+/* Looks at the clock. */
+void worker_tick(struct worker *) REQUIRES(role_worker);
+
+/* --- peer.c --- */
+
+/* When to come back, at random, so that a restart is no stampede. */
+uint64_t worker_retry_ms(const struct worker *);
+
+/* Puts the connection among those with more to read, or takes it out. */
+void worker_want_read(struct worker *, struct connection *) REQUIRES(role_worker);
+void worker_forget_read(struct worker *, struct connection *) REQUIRES(role_worker);
+
+/* A new connection from a listener, or negative errno; the descriptor is the worker's then. */
+int worker_adopt(struct worker *, int fd, enum transport) REQUIRES(role_worker);
+
+/* What a read came to, for those who asked for it. */
+enum heard { HEARD_BYTES, HEARD_NOTHING, HEARD_END };
+
+/* One read of a live connection, and all that comes of it. After HEARD_END the connection is gone, or lingers, and its
+ * session's record was released unless it is in a list. */
+enum heard worker_read(struct worker *, struct connection *) REQUIRES(role_worker);
+
+/* Parts with a connection that its session, if it had one, has left: sends what is in w->out, shuts the sending side and
+ * lingers. 'was_expired': bytes that still come are mistakes. */
+void worker_farewell(struct worker *, struct connection *, bool was_expired) REQUIRES(role_worker);
+/* At once, without a word. */
+void worker_close(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Reads once, in whatever phase it is; not at all while it does not take what it is sent. */
+void worker_read_any(struct worker *, struct connection *) REQUIRES(role_worker);
+/* The connection has no session any more, of which nothing is said here; the caller makes it linger, or closes it. */
+void worker_let_go(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Ends the connection's session for a reason of this worker's own, if it is still there, and lets go of it. */
+void worker_end_session(struct worker *, struct connection *, enum reason) REQUIRES(role_worker);
+/* Lets go of the session, which stays until its timeout. */
+void worker_detach_session(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Lets go of an ended session: its record goes back, its watches are taken down in slices. */
+void worker_leave_session(struct worker *, struct connection *, bool is_listed)
+	REQUIRES(role_worker);
+
+/* Sessions that this worker has connections of, for the telemetry. */
+void worker_add_session(struct worker *, int n) REQUIRES(role_worker);
+
+/* --- accept.c --- */
+
+/* The worker's own listeners, and those that all workers wait on. 0 or negative errno, and then what was opened is
+ * closed by accept_close(). */
+int accept_open(struct worker *) REQUIRES(role_worker);
+/* Begin, or begin again, to wait for connections. */
+int accept_begin(struct worker *) REQUIRES(role_worker);
+/* Takes connections in from those listeners that have some, within 'until_ns'. */
+void accept_some(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+/* The stop: what still waits is told so; then the listeners are closed. */
+void accept_close(struct worker *) REQUIRES(role_worker);
+
+/* --- session.c --- */
+
+/* Uses up what came: lines, as far as replies are taken. The rest is kept. False when the connection is gone (or
+ * lingers) since. */
+bool session_consume(struct worker *, struct connection *, const char *data, size_t len)
+	REQUIRES(role_worker);
+
+/* --- roster.c --- */
+
+void roster_watch(struct worker *, struct connection *, const struct message *)
+	REQUIRES(role_worker);
+void roster_unwatch(struct worker *, struct connection *, const struct message *)
+	REQUIRES(role_worker);
+void roster_query(struct worker *, struct connection *, const struct message *)
+	REQUIRES(role_worker);
+/* Goes on with a reply that waits. False when it is not done: the peer took no more. */
+bool roster_continue(struct worker *, struct connection *, struct roster *) REQUIRES(role_worker);
+/* Takes down watches of connections that are gone, within 'until_ns'; true when none are left. */
+bool roster_bury(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+/* Reads again some of what is watched; true when done. */
+bool roster_resync(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+
+/* --- output.c --- */
+
+/* Sends w->out and empties it; what the peer does not take is kept, and the connection paused. False, and nothing is
+ * kept, where the connection turned out to be broken or memory was refused: then it is among those to be read. */
+bool output_push(struct worker *, struct connection *) REQUIRES(role_worker);
+/* The peer takes more: goes on with what is kept. */
+void output_continue(struct worker *, struct connection *) REQUIRES(role_worker);
+void output_free(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Tells a connection what is dirty, at most a slice of it. */
+void output_flush(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Connections in the flush list, within 'until_ns'; true when none are left. */
+bool output_flush_all(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+/* Ends those that took nothing for too long; when to look again, UINT64_MAX: never. */
+uint64_t output_expire(struct worker *) REQUIRES(role_worker);
+
+/* --- hearing.c --- */
+
+/* Takes what the mailbox's list holds, and works on it within the time: each false when there is more to do. */
+void hearing_collect(struct worker *) REQUIRES(role_worker);
+bool hearing_hear(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+bool hearing_bury(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+
+#endif
