@@ -1,0 +1,44 @@
+/* The admin HTTP server: what operators and their monitoring ask.
+ *
+ * Owns     its listening socket, libmicrohttpd's one thread and its connections.
+ * Threads  main: admin_start, admin_stop. The server's thread reads telemetry and the table's counts, takes no
+ *          lock, and blocks on nothing but its epoll. All signals are blocked in it.
+ * Memory   at most max_connections of 32 KiB and one document each.
+ * Limits   a connection that says and takes nothing for timeout_s is closed; at max_connections new ones wait in
+ *          the backlog until others are closed. A head over 8 KiB and a body where none is expected
+ *          are refused. Errors are {"error":{"code","message"}}, but for what libmicrohttpd refuses before any
+ *          handler sees it (no HTTP, a head beyond 32 KiB): that gets a fitting status with its own page.
+ * Errors   0 or negative errno; outputs are untouched on failure. */
+#ifndef ADMIN_HTTP_H
+#define ADMIN_HTTP_H
+
+#include "admin/stats.h"
+#include "base/address.h"
+#include "base/telemetry.h"
+#include "presence/table.h"
+
+struct admin;
+
+struct admin_params {
+	struct address listen; /* port 0 asks the kernel for one */
+	const char *version; /* static */
+	const struct telemetry *telemetry; /* outlive the server, as does the table */
+	const struct table *table;
+	const char *token; /* NULL: none is asked for; copied */
+	struct admin_limits limits;
+	unsigned max_connections; /* 0: ADMIN_MAX_CONNECTIONS */
+	unsigned timeout_s; /* 0: ADMIN_TIMEOUT_S */
+};
+
+/* Some hundreds, so that scrapers that hang do not keep the health probes out; the timeout, above a usual scrape
+ * timeout of 10 s, is what ends them. */
+enum { ADMIN_MAX_CONNECTIONS = 512, ADMIN_TIMEOUT_S = 15 };
+
+/* Listens and answers. '*ret_bound' is where, the port filled in. The errors of bind(2) (-EADDRINUSE, -EACCES,
+ * -EADDRNOTAVAIL ...), -ENOMEM, -EAGAIN (no thread), -EMFILE. */
+int admin_start(const struct admin_params *, struct admin **ret, struct address *ret_bound);
+
+/* Closes the listener and all connections, what is unsent with them, and joins the thread. Of NULL: nothing. */
+void admin_stop(struct admin *);
+
+#endif

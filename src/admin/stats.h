@@ -1,0 +1,57 @@
+/* The documents of the admin HTTP, as JSON values: what an operator sees of the numbers.
+ *
+ * Pure: told the time, the table's counts and the process's memory; opens nothing, and reads the telemetry
+ * only.
+ * Threads  any. The numbers are read one after the other while their writers go on: each is right, and
+ *          their sums are of about one moment.
+ * Memory   the caller's, json_decref(). Errors: NULL when memory is refused. */
+#ifndef ADMIN_STATS_H
+#define ADMIN_STATS_H
+
+#include "base/telemetry.h"
+#include "presence/table.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* What the server was told to hold at most, as /stats shows it under "limits". Informs only: who enforces a
+ * limit was told it by itself. */
+#define ADMIN_LIMITS(X)                                                                            \
+	X(max_connections) /* 0: no limit but that of descriptors */                               \
+	X(max_sessions_per_user)                                                                   \
+	X(max_watches) /* of a session */                                                          \
+	X(max_watches_total)                                                                       \
+	X(max_message_bytes)                                                                       \
+	X(remember) /* offline users nobody watches */                                             \
+	X(descriptors) /* of a table: of each worker where it has one of its own */                \
+	X(mailbox_events) /* a worker's mailbox holds */
+
+#define ADMIN_LIMIT_FIELD(name) uint64_t name;
+struct admin_limits {
+	ADMIN_LIMITS(ADMIN_LIMIT_FIELD)
+};
+#undef ADMIN_LIMIT_FIELD
+
+struct stats_view {
+	const char *version;
+	const struct telemetry *telemetry;
+	const struct admin_limits *limits;
+	struct table_counts table;
+	int64_t rss_bytes; /* negative: not known, shown as null */
+	uint64_t now_mono_ms;
+};
+
+/* GET /stats. */
+json_t *stats_document(const struct stats_view *);
+
+/* {"error":{"code":…,"message":…}} */
+json_t *stats_error(const char *code, const char *message);
+
+enum { STATS_REASON_MAX = 64 };
+
+/* Whether the server should get traffic: READY, and no worker stalled. Where not, '*ret_reason' says why, for
+ * people; it is left alone otherwise. */
+bool stats_is_ready(const struct telemetry *, char ret_reason[STATS_REASON_MAX]);
+
+#endif

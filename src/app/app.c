@@ -1,0 +1,244 @@
+#include "app/app.h"
+
+#include "admin/http.h"
+#include "app/settings.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "net/descriptors.h"
+#include "server/server.h"
+
+#include <errno.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sysexits.h>
+#include <time.h>
+
+enum { MAILBOX_EVENTS = 8192 }; /* a worker's; 128 KB */
+
+struct app {
+	const struct settings *settings;
+	uint64_t n_descriptors;
+	struct telemetry *telemetry;
+	struct server *server;
+	struct admin *admin;
+};
+
+/* --- signals --- */
+
+static void stop_signals(sigset_t *ret)
+{
+	sigemptyset(ret);
+	sigaddset(ret, SIGTERM);
+	sigaddset(ret, SIGINT);
+}
+
+/* Blocked in every thread from here on: main waits for them. A peer that is gone is an error of the write, not a signal. */
+static void prepare_signals(void)
+{
+	sigset_t set;
+	stop_signals(&set);
+	pthread_sigmask(SIG_BLOCK, &set, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* From here on a stop signal ends the process at once, as if nobody had ever asked for more. */
+static void let_second_signal_kill(void)
+{
+	sigset_t set;
+	stop_signals(&set);
+	signal(SIGTERM, SIG_DFL);
+	signal(SIGINT, SIG_DFL);
+	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
+}
+
+static void wait_for_stop(void)
+{
+	sigset_t set;
+	int sig;
+	stop_signals(&set);
+	while (sigwait(&set, &sig) != 0)
+		continue;
+	log_info("stopping", LOG_TEXT("signal", sig == SIGTERM ? "SIGTERM" : "SIGINT"));
+}
+
+/* --- parts --- */
+
+static int start_telemetry(struct app *a)
+{
+	a->telemetry = telemetry_new((unsigned)a->settings->workers, clock_mono_ms());
+	return a->telemetry ? 0 : -ENOMEM;
+}
+
+static int make_server(struct app *a)
+{
+	const struct settings *s = a->settings;
+	struct server_params params = {
+		.listen = s->listen.items,
+		.n_listen = s->listen.n,
+		.n_workers = (unsigned)s->workers,
+		.heartbeat_ms = (uint32_t)s->heartbeat_ms,
+		.heartbeat_min_ms = (uint32_t)s->heartbeat_min_ms,
+		.heartbeat_max_ms = (uint32_t)s->heartbeat_max_ms,
+		.missed_beats = (uint32_t)s->missed_beats,
+		.scan_interval_ms = (uint32_t)s->scan_interval_ms,
+		.hello_timeout_ms = (uint32_t)s->hello_timeout_ms,
+		.slow_timeout_ms = (uint32_t)s->slow_timeout_ms,
+		.drain_timeout_ms = (uint32_t)s->drain_timeout_ms,
+		.max_sessions_per_user = (uint32_t)s->max_sessions_per_user,
+		.max_watches = (uint32_t)s->max_watches,
+		.max_message = (uint32_t)s->max_message_bytes,
+		.max_watches_total = s->max_watches_total,
+		.max_connections = s->max_connections,
+		.n_remembered = s->remember,
+		.n_descriptors = a->n_descriptors,
+		.mailbox_capacity = MAILBOX_EVENTS,
+		.telemetry = a->telemetry,
+	};
+	return server_new(&params, &a->server);
+}
+
+static int start_admin(struct app *a)
+{
+	const struct settings *s = a->settings;
+	struct admin_params params = {
+		.listen = s->admin_listen,
+		.version = PRESENCED_VERSION,
+		.telemetry = a->telemetry,
+		.table = server_table(a->server),
+		.token = s->admin_token,
+		.limits =
+			{
+				.max_connections = s->max_connections,
+				.max_sessions_per_user = s->max_sessions_per_user,
+				.max_watches = s->max_watches,
+				.max_watches_total = s->max_watches_total,
+				.max_message_bytes = s->max_message_bytes,
+				.remember = s->remember,
+				.descriptors = a->n_descriptors,
+				.mailbox_events = MAILBOX_EVENTS,
+			},
+	};
+	struct address bound;
+	char text[ADDRESS_TEXT_MAX];
+	int err = admin_start(&params, &a->admin, &bound);
+	address_format(err ? &s->admin_listen : &bound, text);
+	char url[ADDRESS_TEXT_MAX + 8];
+	snprintf(url, sizeof(url), "http://%s", text);
+	if (err)
+		log_error("can't listen", LOG_TEXT("url", url), LOG_ERRNO(-err));
+	else
+		log_info("listening", LOG_TEXT("url", url));
+	return err;
+}
+
+static int start_server(struct app *a)
+{
+	int err = server_start(a->server);
+	for (size_t i = 0; i < a->settings->listen.n && !err; i++) {
+		char text[ADDRESS_TEXT_MAX];
+		listen_url_format(server_listen_url(a->server, i), text);
+		log_info("listening", LOG_TEXT("url", text));
+	}
+	return err;
+}
+
+static void warn_of_limits(const struct app *a)
+{
+	const struct settings *s = a->settings;
+	uint64_t room = a->n_descriptors * s->workers;
+	if (s->max_connections > room)
+		log_warning("file descriptors can't hold PRESENCED_MAX_CONNECTIONS",
+			LOG_U64("max_connections", s->max_connections),
+			LOG_U64("descriptors_a_worker", a->n_descriptors),
+			LOG_U64("workers", s->workers));
+}
+
+static void set_readiness(struct app *a, enum readiness readiness)
+{
+	atomic_store_explicit(&a->telemetry->readiness, readiness, memory_order_relaxed);
+}
+
+/* --- the order of start and stop --- */
+
+/* The admin port is claimed before any client is accepted, so that a port in use leaves nothing half-started; until the
+ * workers accept, /readyz says starting. */
+static int start(struct app *a)
+{
+	json_object_seed(0); /* before the threads: jansson would seed in one of them */
+	a->n_descriptors = descriptors_raise_limit();
+	int err = start_telemetry(a);
+	if (!err)
+		err = make_server(a);
+	if (!err)
+		err = start_admin(a);
+	if (!err)
+		err = start_server(a);
+	if (err)
+		return err;
+	warn_of_limits(a);
+	set_readiness(a, READINESS_READY);
+	log_info("ready", LOG_TEXT("version", PRESENCED_VERSION),
+		LOG_TEXT("server", a->telemetry->server_id),
+		LOG_U64("workers", a->settings->workers),
+		LOG_U64("descriptors_a_worker", a->n_descriptors));
+	return 0;
+}
+
+/* /readyz says 503 while connections are still accepted, so that balancers look elsewhere first. */
+static void drain(struct app *a)
+{
+	uint64_t delay_ms = a->settings->drain_delay_ms;
+	set_readiness(a, READINESS_DRAINING);
+	if (delay_ms == 0)
+		return;
+	log_info("draining", LOG_U64("delay_ms", delay_ms));
+	struct timespec left = {
+		.tv_sec = (time_t)(delay_ms / 1000), .tv_nsec = (long)(delay_ms % 1000) * 1000000};
+	while (clock_nanosleep(CLOCK_MONOTONIC, 0, &left, &left) == EINTR)
+		continue;
+}
+
+/* The admin server reads the table: it goes before the table is freed, and after everything else. */
+static void stop(struct app *a)
+{
+	if (a->server && a->telemetry) {
+		set_readiness(a, READINESS_STOPPING);
+		server_stop(a->server);
+	}
+	admin_stop(a->admin);
+	server_free(a->server);
+	telemetry_free(a->telemetry);
+}
+
+static int exit_code(int err)
+{
+	switch (-err) {
+	case 0:
+		return EX_OK;
+	case EACCES:
+	case EPERM:
+		return EX_NOPERM;
+	default:
+		return EX_UNAVAILABLE;
+	}
+}
+
+int app_run(const struct settings *settings)
+{
+	struct app app = {.settings = settings};
+	prepare_signals();
+	int err = start(&app);
+	if (!err) {
+		wait_for_stop();
+		let_second_signal_kill();
+		drain(&app);
+	} else {
+		log_error("not started", LOG_ERRNO(-err));
+	}
+	stop(&app);
+	if (!err)
+		log_info("stopped");
+	return exit_code(err);
+}

@@ -1,0 +1,377 @@
+#include "admin/stats.h"
+
+#include "presence/mailbox.h"
+#include "support/cmocka_all.h"
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { N_WORKERS = 3, STARTED_MS = 1000, NOW_MS = 5250, RSS = 1234567, MAILBOX_EVENTS = 4096 };
+
+static const struct admin_limits limits = {
+	.max_connections = 0,
+	.max_sessions_per_user = 16,
+	.max_watches = 10000,
+	.max_watches_total = 20000000,
+	.max_message_bytes = 65536,
+	.remember = 100000,
+	.descriptors = 20000,
+	.mailbox_events = MAILBOX_EVENTS,
+};
+
+static struct stats_view view_of(const struct telemetry *t)
+{
+	return (struct stats_view){
+		.version = "1.2.3",
+		.telemetry = t,
+		.limits = &limits,
+		.table = {.sessions = 70,
+			.users_online = 60,
+			.users_known = 90,
+			.users_remembered = 20,
+			.bytes = 12345},
+		.rss_bytes = RSS,
+		.now_mono_ms = NOW_MS,
+	};
+}
+
+static int setup(void **state)
+{
+	*state = telemetry_new(N_WORKERS, STARTED_MS);
+	return *state ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	telemetry_free(*state);
+	return 0;
+}
+
+static json_t *document(const struct telemetry *t)
+{
+	struct stats_view view = view_of(t);
+	json_t *d = stats_document(&view);
+
+	assert_non_null(d);
+	return d;
+}
+
+/* The fields of an object are these, all of them and no others, in this order. */
+static void assert_fields(const json_t *object, const char *const *names, size_t n)
+{
+	const char *key;
+	json_t *value;
+	size_t i = 0;
+
+	assert_true(json_is_object(object));
+	json_object_foreach((json_t *)(uintptr_t)object, key, value)
+	{
+		assert_non_null(value);
+		assert_true(i < n);
+		assert_string_equal(key, names[i]);
+		i++;
+	}
+	assert_int_equal(i, n);
+}
+
+#define ASSERT_FIELDS(object, ...)                                                                 \
+	do {                                                                                       \
+		static const char *const names_here[] = {__VA_ARGS__};                             \
+		assert_fields((object), names_here, ARRAY_LEN(names_here));                        \
+	} while (0)
+
+static json_int_t integer(const json_t *object, const char *key)
+{
+	const json_t *value = json_object_get(object, key);
+
+	if (!json_is_integer(value))
+		fail_msg("%s is no integer", key);
+	return json_integer_value(value);
+}
+
+static void test_fields_are_those_of_the_protocol(void **state)
+{
+	json_t *d = document(*state);
+	const json_t *worker, *workers = json_object_get(d, "workers");
+	const json_t *watchdog = json_object_get(d, "watchdog");
+	size_t i;
+
+	ASSERT_FIELDS(d, "version", "server", "uptime_ms", "sessions", "connections",
+		"users_online", "watches", "counters", "workers", "watchdog", "memory", "limits");
+	assert_true(json_is_array(workers));
+	assert_int_equal(json_array_size(workers), N_WORKERS);
+	json_array_foreach(workers, i, worker)
+	{
+		ASSERT_FIELDS(worker, "sessions", "connections", "lingering", "watches",
+			"descriptors", "mailbox_depth", "loop_ms", "stalled", "counters");
+		ASSERT_FIELDS(json_object_get(worker, "loop_ms"), "p50", "p99", "max");
+		assert_true(json_is_boolean(json_object_get(worker, "stalled")));
+	}
+	ASSERT_FIELDS(watchdog, "scans", "scan_us", "lateness_ms", "expired", "mistakes", "stalls");
+	ASSERT_FIELDS(json_object_get(watchdog, "scan_us"), "p50", "p99", "max");
+	ASSERT_FIELDS(json_object_get(watchdog, "lateness_ms"), "p50", "p99", "max");
+	ASSERT_FIELDS(json_object_get(d, "memory"), "rss_bytes", "table_bytes", "mailboxes_bytes",
+		"users_known", "users_remembered");
+	ASSERT_FIELDS(json_object_get(d, "limits"), "max_connections", "max_sessions_per_user",
+		"max_watches", "max_watches_total", "max_message_bytes", "remember", "descriptors",
+		"mailbox_events");
+	json_decref(d);
+}
+
+static void test_totals(void **state)
+{
+	struct telemetry *t = *state;
+	json_t *d;
+
+	for (unsigned i = 0; i < N_WORKERS; i++) {
+		atomic_store(&t->workers[i].connections, 10 + i);
+		atomic_store(&t->workers[i].watches, 100 + i);
+	}
+	d = document(t);
+	assert_string_equal(json_string_value(json_object_get(d, "version")), "1.2.3");
+	assert_string_equal(json_string_value(json_object_get(d, "server")), t->server_id);
+	assert_int_equal(integer(d, "uptime_ms"), NOW_MS - STARTED_MS);
+	assert_int_equal(integer(d, "sessions"), 70);
+	assert_int_equal(integer(d, "users_online"), 60);
+	assert_int_equal(integer(d, "connections"), 10 + 11 + 12);
+	assert_int_equal(integer(d, "watches"), 100 + 101 + 102);
+	json_decref(d);
+}
+
+/* Every counter of the table is there by its name: in its worker's own, and summed over all blocks. */
+static void test_each_counter(void **state)
+{
+	struct telemetry *t = *state;
+	const json_t *total, *own;
+	json_t *d;
+
+	for (enum counter c = 0; c < COUNTER_N; c++) {
+		for (unsigned i = 0; i < N_WORKERS; i++)
+			counter_add(&t->workers[i].counters, c, (c + 1) * (i + 1));
+		counter_add(&t->watchdog.counters, c, 1000 + c);
+		counter_add(&t->main, c, 1000000);
+	}
+	d = document(t);
+	total = json_object_get(d, "counters");
+	assert_int_equal(json_object_size(total), COUNTER_N);
+	for (enum counter c = 0; c < COUNTER_N; c++) {
+		assert_int_equal(integer(total, counter_name(c)), (c + 1) * 6 + 1001000 + c);
+		for (unsigned i = 0; i < N_WORKERS; i++) {
+			own = json_object_get(
+				json_array_get(json_object_get(d, "workers"), i), "counters");
+			assert_int_equal(json_object_size(own), COUNTER_N);
+			assert_int_equal(integer(own, counter_name(c)), (c + 1) * (i + 1));
+		}
+	}
+	json_decref(d);
+}
+
+static void test_worker(void **state)
+{
+	struct telemetry *t = *state;
+	struct worker_telemetry *w = &t->workers[1];
+	const json_t *shown, *loop;
+	json_t *d;
+
+	atomic_store(&w->sessions, 1);
+	atomic_store(&w->connections, 2);
+	atomic_store(&w->lingering, 3);
+	atomic_store(&w->watches, 4);
+	atomic_store(&w->descriptors, 5);
+	atomic_store(&w->mailbox_depth, 6);
+	atomic_store(&w->stalled, true);
+	for (int i = 0; i < 97; i++)
+		histogram_record(&w->loop_us, 8);
+	for (int i = 0; i < 3; i++)
+		histogram_record(&w->loop_us, 2500);
+	d = document(t);
+	shown = json_array_get(json_object_get(d, "workers"), 1);
+	loop = json_object_get(shown, "loop_ms");
+	assert_int_equal(integer(shown, "sessions"), 1);
+	assert_int_equal(integer(shown, "connections"), 2);
+	assert_int_equal(integer(shown, "lingering"), 3);
+	assert_int_equal(integer(shown, "watches"), 4);
+	assert_int_equal(integer(shown, "descriptors"), 5);
+	assert_int_equal(integer(shown, "mailbox_depth"), 6);
+	assert_true(json_is_true(json_object_get(shown, "stalled")));
+	assert_true(json_is_false(
+		json_object_get(json_array_get(json_object_get(d, "workers"), 0), "stalled")));
+	assert_true(json_real_value(json_object_get(loop, "p50")) == 0.008);
+	assert_true(json_real_value(json_object_get(loop, "p99")) == 2.5);
+	assert_true(json_real_value(json_object_get(loop, "max")) == 2.5);
+	json_decref(d);
+}
+
+static void test_watchdog(void **state)
+{
+	struct telemetry *t = *state;
+	const json_t *shown;
+	json_t *d;
+
+	atomic_store(&t->watchdog.scans, 11);
+	atomic_store(&t->watchdog.stalls, 12);
+	counter_add(&t->watchdog.counters, COUNTER_ended_timeout, 13);
+	counter_add(&t->workers[0].counters, COUNTER_mistakes, 1);
+	counter_add(&t->workers[2].counters, COUNTER_mistakes, 2);
+	histogram_record(&t->watchdog.scan_us, 14);
+	histogram_record(&t->watchdog.lateness_ms, 100);
+	d = document(t);
+	shown = json_object_get(d, "watchdog");
+	assert_int_equal(integer(shown, "scans"), 11);
+	assert_int_equal(integer(shown, "stalls"), 12);
+	assert_int_equal(integer(shown, "expired"), 13);
+	assert_int_equal(integer(shown, "mistakes"), 3);
+	assert_int_equal(integer(json_object_get(shown, "scan_us"), "p99"), 14);
+	assert_int_equal(integer(json_object_get(shown, "lateness_ms"), "max"), 100);
+	json_decref(d);
+}
+
+static void test_memory_and_limits(void **state)
+{
+	struct stats_view view = view_of(*state);
+	json_t *d = stats_document(&view);
+	const json_t *memory = json_object_get(d, "memory"), *shown = json_object_get(d, "limits");
+
+	assert_int_equal(integer(memory, "rss_bytes"), RSS);
+	assert_int_equal(integer(memory, "table_bytes"), 12345);
+	assert_int_equal(integer(memory, "mailboxes_bytes"),
+		N_WORKERS * MAILBOX_EVENTS * sizeof(struct mailbox_cell));
+	assert_int_equal(integer(memory, "users_known"), 90);
+	assert_int_equal(integer(memory, "users_remembered"), 20);
+#define CHECK_LIMIT(name) assert_int_equal(integer(shown, #name), limits.name);
+	ADMIN_LIMITS(CHECK_LIMIT)
+#undef CHECK_LIMIT
+	json_decref(d);
+
+	view.rss_bytes = -1;
+	d = stats_document(&view);
+	assert_true(json_is_null(json_object_get(json_object_get(d, "memory"), "rss_bytes")));
+	json_decref(d);
+}
+
+/* 2^63 and more does not become a negative number. */
+static void test_numbers_do_not_wrap(void **state)
+{
+	struct telemetry *t = *state;
+	json_t *d;
+
+	counter_add(&t->main, COUNTER_bytes_in, UINT64_MAX);
+	d = document(t);
+	assert_true(integer(json_object_get(d, "counters"), "bytes_in") == INT64_MAX);
+	json_decref(d);
+}
+
+static void test_readiness(void **state)
+{
+	struct telemetry *t = *state;
+	char reason[STATS_REASON_MAX];
+
+	for (enum readiness r = 0; r < READINESS_N; r++) {
+		atomic_store(&t->readiness, r);
+		strcpy(reason, "untouched");
+		assert_int_equal(stats_is_ready(t, reason), r == READINESS_READY);
+		assert_string_equal(reason, r == READINESS_READY ? "untouched" : readiness_word(r));
+	}
+	atomic_store(&t->readiness, READINESS_READY);
+	atomic_store(&t->workers[2].stalled, true);
+	assert_false(stats_is_ready(t, reason));
+	assert_string_equal(reason, "worker 2 is stalled");
+	atomic_store(&t->workers[2].stalled, false);
+	assert_true(stats_is_ready(t, reason));
+}
+
+static void test_error(void **state)
+{
+	json_t *d = stats_error("not_found", "there is \"nothing\"");
+	const char *code, *message;
+
+	(void)state;
+	ASSERT_FIELDS(d, "error");
+	assert_int_equal(
+		json_unpack(d, "{s:{s:s,s:s!}!}", "error", "code", &code, "message", &message), 0);
+	assert_string_equal(code, "not_found");
+	assert_string_equal(message, "there is \"nothing\"");
+	json_decref(d);
+}
+
+/* jansson's allocations, of which the n-th is refused. */
+static long until_refused, n_live;
+
+static void *refusing_malloc(size_t size)
+{
+	void *p = --until_refused == 0 ? NULL : malloc(size);
+
+	n_live += p != NULL;
+	return p;
+}
+
+static void counting_free(void *p)
+{
+	n_live -= p != NULL;
+	free(p);
+}
+
+static json_t *make_document(const struct telemetry *t)
+{
+	struct stats_view view = view_of(t);
+
+	return stats_document(&view);
+}
+
+static json_t *make_error(const struct telemetry *t)
+{
+	(void)t;
+	return stats_error("code", "message");
+}
+
+/* Whichever allocation is refused: NULL, and nothing is left behind. */
+static void test_refused_memory(void **state)
+{
+	json_t *(*const makers[])(const struct telemetry *) = {make_document, make_error};
+	json_malloc_t old_malloc;
+	json_free_t old_free;
+	json_t *d;
+	long n;
+
+	json_decref(document(*state)); /* what jansson makes once is not counted below */
+	json_get_alloc_funcs(&old_malloc, &old_free);
+	json_set_alloc_funcs(refusing_malloc, counting_free);
+	for (size_t i = 0; i < ARRAY_LEN(makers); i++) {
+		for (n = 1; n < 100000; n++) {
+			until_refused = n;
+			n_live = 0;
+			d = makers[i](*state);
+			if (d)
+				break;
+			assert_int_equal(n_live, 0);
+		}
+		json_decref(d);
+		assert_non_null(d);
+		assert_true(until_refused > 0);
+		assert_true(n > 5);
+		assert_int_equal(n_live, 0);
+	}
+	json_set_alloc_funcs(old_malloc, old_free);
+}
+
+#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(test_fields_are_those_of_the_protocol),
+		TEST(test_totals),
+		TEST(test_each_counter),
+		TEST(test_worker),
+		TEST(test_watchdog),
+		TEST(test_memory_and_limits),
+		TEST(test_numbers_do_not_wrap),
+		TEST(test_readiness),
+		TEST(test_error),
+		TEST(test_refused_memory),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
