@@ -63,8 +63,17 @@ struct connection *connections_at(const struct connections *cs, uint32_t fd)
 void connections_close(struct connection *c)
 {
 	input_free(c);
+	free(c->side);
+	c->side = NULL;
 	debug_check(!c->output && !c->is_ready);
 	c->phase = PHASE_FREE;
+}
+
+struct side *connection_side(struct connection *c)
+{
+	if (!c->side)
+		c->side = calloc(1, sizeof(*c->side));
+	return c->side;
 }
 
 /* --- timers --- */
@@ -75,7 +84,7 @@ void timed_list_init(struct timed_list *l)
 }
 
 void timed_list_append(struct timed_list *l, const struct connections *cs, struct connection *c,
-	uint64_t deadline_ms)
+	uint32_t deadline_ms)
 {
 	c->u.timed.deadline_ms = deadline_ms;
 	c->u.timed.n_bytes = 0;

@@ -61,6 +61,11 @@ struct watching {
 	struct watching *next; /* among those being taken down */
 };
 
+/* What a connection has beside its record: few have any of it. */
+struct side {
+	struct watching *watching;
+};
+
 struct connection {
 	int fd;
 	uint32_t
@@ -71,14 +76,14 @@ struct connection {
 		struct {
 			_Atomic uint32_t *stamp;
 			struct session *session;
-			struct watching *watching;
 		} live;
 		struct {
 			uint32_t prev, next; /* in the worker's hello or linger list, by deadline */
-			uint64_t deadline_ms;
+			uint32_t deadline_ms; /* serial, as stamps are */
 			uint32_t n_bytes; /* hello: of replies sent; linger: of input dropped */
 		} timed;
 	} u;
+	struct side *side;
 	uint32_t timeout_ms; /* live: what a stamp adds */
 	uint32_t ready_next, ready_prev; /* in the worker's list of those with more to read */
 	uint8_t phase; /* enum phase */
@@ -89,8 +94,7 @@ struct connection {
 	bool was_expired : 1; /* linger: bytes that still come were a mistake of ours */
 };
 static_assert(sizeof(struct connection) == 64,
-	"one cache line: 8 fd, generation; 16 input, output; 24 by phase; "
-	"12 timeout, ready; 3 of marks, 1 spare");
+	"one cache line: 8 fd, generation; 16 input, output; 16 by phase; 8 side; 12 timeout, ready; 3 of marks, 1 spare");
 
 enum { CONNECTIONS_CHUNK = 256 };
 
@@ -117,8 +121,15 @@ void connections_close(struct connection *);
 
 void timed_list_init(struct timed_list *);
 void timed_list_append(
-	struct timed_list *, const struct connections *, struct connection *, uint64_t deadline_ms);
+	struct timed_list *, const struct connections *, struct connection *, uint32_t deadline_ms);
 void timed_list_remove(struct timed_list *, const struct connections *, struct connection *);
+
+/* What the connection has beside its record, made where it has nothing yet; NULL: no memory. */
+struct side *connection_side(struct connection *);
+static inline struct watching *connection_watching(const struct connection *c)
+{
+	return c->side ? c->side->watching : NULL;
+}
 
 /* Keeps bytes for later. 'is_exact': no room to spare. -ENOMEM. */
 int input_append(struct connection *, const char *bytes, size_t len, bool is_exact);

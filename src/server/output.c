@@ -165,9 +165,10 @@ static uint64_t tell(struct worker *w, const struct watched *u) REQUIRES(role_wo
 
 void output_flush(struct worker *w, struct connection *c)
 {
-	if (c->phase != PHASE_LIVE || c->output || c->is_broken || !c->u.live.watching)
+	struct watching *watching = connection_watching(c);
+	if (c->phase != PHASE_LIVE || c->output || c->is_broken || !watching)
 		return;
-	struct watcher *watcher = &c->u.live.watching->watcher;
+	struct watcher *watcher = &watching->watcher;
 	struct watch *watch;
 	uint64_t n = 0;
 	while (w->out.len < WRITE_SLICE && (watch = watch_next_dirty(w->watches, watcher))) {

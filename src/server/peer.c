@@ -54,7 +54,7 @@ int worker_adopt(struct worker *w, int fd, enum transport transport)
 		return err;
 	}
 	timed_list_append(&w->hellos, &w->connections, c,
-		w->now.mono_ms + w->shared->params.hello_timeout_ms);
+		(uint32_t)w->now.mono_ms + w->shared->params.hello_timeout_ms);
 	w->n_connections++;
 	atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
 	worker_count(w, COUNTER_accepted);
@@ -90,7 +90,7 @@ static void begin_linger(struct worker *w, struct connection *c) REQUIRES(role_w
 	if (c->phase == PHASE_HELLO)
 		timed_list_remove(&w->hellos, &w->connections, c);
 	c->phase = PHASE_LINGER;
-	timed_list_append(&w->lingering, &w->connections, c, w->now.mono_ms + LINGER_MS);
+	timed_list_append(&w->lingering, &w->connections, c, (uint32_t)w->now.mono_ms + LINGER_MS);
 	w->n_lingering++;
 }
 
@@ -126,11 +126,12 @@ void worker_farewell(struct worker *w, struct connection *c, bool was_expired)
 /* The connection is one without a session; what the record held for it is taken down. */
 void worker_let_go(struct worker *w, struct connection *c)
 {
-	struct watching *watching = c->u.live.watching;
+	struct watching *watching = connection_watching(c);
 	if (watching) {
 		watching->fd = CONNECTION_NONE;
 		watching->next = w->dying;
 		w->dying = watching;
+		c->side->watching = NULL;
 	}
 	c->phase = PHASE_FREE; /* for a moment: the caller makes it linger, or closes */
 	worker_add_session(w, -1);

@@ -65,8 +65,8 @@ static bool append_presence(struct worker *w, struct connection *c, enum request
 		if (table_watch(
 			    w->table, &w->actor, w->index, name.text, name.len, w->now, &snapshot))
 			return false;
-		struct watch *watch = watch_find(w->watches, &c->u.live.watching->watcher,
-			name.text, name.len, table_hash(w->table, name.text, name.len));
+		struct watch *watch = watch_find(w->watches, &c->side->watching->watcher, name.text,
+			name.len, table_hash(w->table, name.text, name.len));
 		ensure(watch);
 		watch_set_told(w->watches, watch, snapshot.counter);
 	} else {
@@ -134,12 +134,13 @@ bool roster_continue(struct worker *w, struct connection *c, struct roster *r)
 
 static struct watching *watching_of(struct connection *c)
 {
-	if (!c->u.live.watching) {
-		c->u.live.watching = calloc(1, sizeof(struct watching));
-		if (c->u.live.watching)
-			c->u.live.watching->fd = (uint32_t)c->fd;
+	struct side *side = connection_side(c);
+	if (side && !side->watching) {
+		side->watching = calloc(1, sizeof(struct watching));
+		if (side->watching)
+			side->watching->fd = (uint32_t)c->fd;
 	}
-	return c->u.live.watching;
+	return side ? side->watching : NULL;
 }
 
 static void publish_watches(struct worker *w) REQUIRES(role_worker)
@@ -215,7 +216,7 @@ void roster_watch(struct worker *w, struct connection *c, const struct message *
 
 void roster_unwatch(struct worker *w, struct connection *c, const struct message *m)
 {
-	struct watching *watching = c->u.live.watching;
+	struct watching *watching = connection_watching(c);
 	uint64_t n = 0;
 	for (size_t i = 0; watching && i < m->n_users; i++) {
 		struct slice name = message_user(m, i);

@@ -116,7 +116,6 @@ static bool hello(struct worker *w, struct connection *c, const struct message *
 	c->timeout_ms = timeout_ms;
 	c->u.live.stamp = result.stamp;
 	c->u.live.session = result.session;
-	c->u.live.watching = NULL;
 	worker_add_session(w, 1);
 	welcome(w, m, &result, heartbeat_ms);
 	log_debug("session began", LOG_STR("user", m->user.text, m->user.len),

@@ -120,33 +120,34 @@ static bool drain_mailbox(struct worker *w) REQUIRES(role_worker)
 	return !e;
 }
 
+/* The first of the list if its time is over; else NULL, and '*next_ms' is brought forward to when it will be. */
+static struct connection *overdue(struct worker *w, const struct timed_list *l, uint64_t *next_ms)
+{
+	if (l->first == CONNECTION_NONE)
+		return NULL;
+	struct connection *c = connections_at(&w->connections, l->first);
+	int32_t left_ms = (int32_t)(c->u.timed.deadline_ms - (uint32_t)w->now.mono_ms);
+	if (left_ms <= 0)
+		return c;
+	uint64_t deadline_ms = w->now.mono_ms + (uint32_t)left_ms;
+	*next_ms = deadline_ms < *next_ms ? deadline_ms : *next_ms;
+	return NULL;
+}
+
 /* Connections whose time is over; when to look again. */
 static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 {
 	struct connection *c;
 	uint64_t next_ms = output_expire(w);
-	while (w->hellos.first != CONNECTION_NONE) {
-		c = connections_at(&w->connections, w->hellos.first);
-		if (c->u.timed.deadline_ms > w->now.mono_ms) {
-			next_ms =
-				c->u.timed.deadline_ms < next_ms ? c->u.timed.deadline_ms : next_ms;
-			break;
-		}
+	while ((c = overdue(w, &w->hellos, &next_ms))) {
 		worker_count(w, COUNTER_hello_timeouts);
 		worker_count(w, COUNTER_error_hello_required);
 		reply_error(&w->out, NULL, 0, WIRE_ERROR_HELLO_REQUIRED, "no valid hello in time",
 			UINT64_MAX);
 		worker_farewell(w, c, false);
 	}
-	while (w->lingering.first != CONNECTION_NONE) {
-		c = connections_at(&w->connections, w->lingering.first);
-		if (c->u.timed.deadline_ms > w->now.mono_ms) {
-			next_ms =
-				c->u.timed.deadline_ms < next_ms ? c->u.timed.deadline_ms : next_ms;
-			break;
-		}
+	while ((c = overdue(w, &w->lingering, &next_ms)))
 		worker_close(w, c);
-	}
 	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))
 		w->accept_again_ms = w->now.mono_ms + 1000;
 	if (w->accept_again_ms > 0 && w->accept_again_ms < next_ms)
