@@ -14,8 +14,9 @@ VERSION := 0.1.0
 
 PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
-	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc
-PACKAGES_BENCH := $(PACKAGES_BUILD) python3
+	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
+	strace valgrind
+PACKAGES_BENCH := $(PACKAGES_BUILD) python3 mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
 
 # ---- mode ---------------------------------------------------------------------------------------
@@ -164,7 +165,8 @@ programs: all build-unit build-torture build-fuzz-replay # all that tests/run ne
 #
 # tests/run knows the suites and their limits; these are the parts of it, one at a time.
 
-.PHONY: unit torture integration lab fuzz-replay test test-long bench fuzz
+.PHONY: unit torture integration lab fuzz-replay test test-long fuzz
+.PHONY: bench bench-peers bench-million record-costs
 SUITE = CC='$(CC)' tests/run --no-build --mode=$(MODE) --build=$(BUILD)
 
 unit: build-unit
@@ -182,9 +184,24 @@ test: packages-test
 	tests/run $(if $(SAN),--mode=$(MODE))
 test-long: packages-test
 	tests/run --long
+
+# Bounds that hold on a quiet machine. The tables stay in build/bench*-table.txt.
+BENCH_RUN = PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced BENCH_BIN=$(CURDIR)/$(BUILD)/tests/bench \
+	tests/bench/run
 bench: packages-bench
 	$(MAKE) all build-bench
-	PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced BENCH_BIN=$(CURDIR)/$(BUILD)/tests/bench tests/bench/run
+	$(BENCH_RUN)
+bench-peers: packages-bench
+	$(MAKE) all build-bench
+	$(BENCH_RUN) --peers
+bench-million: packages-bench
+	$(MAKE) all build-bench
+	$(BENCH_RUN) --million
+
+# The instructions that tests/integration/test_costs.py holds the server to, counted anew.
+record-costs: packages-test
+	$(MAKE) all
+	PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced tests/bench/record-costs
 
 # A minute each. libFuzzer is clang's, and wants its coverage in the library too: a mode of its own.
 # What is found stays under build/fuzz-clang; the corpus of the repository is only read.
@@ -262,7 +279,10 @@ help:
 	@echo 'make test-long     the ones that take longer, too'
 	@echo 'make check         format, layers, headers, warnings, file lengths, unit tests'
 	@echo 'make unit, torture, integration, lab, fuzz-replay   one suite, in the mode given'
-	@echo 'make bench         build and run the benchmarks: one JSON line a figure'
+	@echo 'make bench         build and run the benchmarks: one JSON line a figure, and a table'
+	@echo 'make bench-peers   the same loads on mosquitto, redis and memcached, and the ratios'
+	@echo 'make bench-million a million sessions on one server: eight minutes, 11 GiB'
+	@echo 'make record-costs  count the instructions that the tests hold the server to'
 	@echo 'make fuzz          every fuzzer for FUZZ_SECONDS=60'
 	@echo 'make format        clang-format everything'
 	@echo 'make install       to PREFIX=/usr/local, under DESTDIR'
