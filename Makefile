@@ -12,7 +12,8 @@ VERSION := 0.1.0
 
 # ---- packages: what a bare Debian 12 with git, make and ca-certificates lacks -------------------
 
-PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev
+PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev \
+	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest iproute2 nftables procps libfaketime util-linux
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3
@@ -69,15 +70,15 @@ WERROR_FLAG := -Werror
 endif
 
 # pkg-config is asked for what the packages were found to need; they may not be installed yet.
-LIBRARIES := jansson libmicrohttpd libxxhash
+LIBRARIES := jansson libmicrohttpd libxxhash libssl libcrypto cjose
 LIBRARIES_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LIBRARIES_LDLIBS := $(or $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null), \
-	-ljansson -lmicrohttpd -lxxhash)
+	-ljansson -lmicrohttpd -lxxhash -lssl -lcrypto -lcjose)
 
 ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(if $(findstring clang,$(CC)),$(WARNINGS_CLANG)) \
 	$(WERROR_FLAG) $(MODE_CFLAGS) $(SAN_FLAGS) $(LIBRARIES_CFLAGS) $(CPPFLAGS) $(CFLAGS)
 ALL_LDFLAGS = $(MODE_LDFLAGS) $(SAN_FLAGS) $(LDFLAGS)
-ALL_LDLIBS = $(LIBRARIES_LDLIBS) -lpthread $(LDLIBS)
+ALL_LDLIBS = $(LIBRARIES_LDLIBS) -lwslay -lhttp_parser -lpthread $(LDLIBS)
 
 # ---- sources ------------------------------------------------------------------------------------
 

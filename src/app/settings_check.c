@@ -4,12 +4,6 @@
 #include <stdarg.h>
 #include <string.h>
 
-/* Transports that this build serves. */
-static const bool transport_is_served[TRANSPORT_N] = {
-	[TRANSPORT_TCP] = true,
-	[TRANSPORT_UNIX] = true,
-};
-
 static const bool transport_is_encrypted[TRANSPORT_N] = {
 	[TRANSPORT_TLS] = true,
 	[TRANSPORT_WSS] = true,
@@ -87,19 +81,20 @@ static void check_listen_url(const struct settings *s, const struct listen_url *
 	char text[ADDRESS_TEXT_MAX];
 
 	listen_url_format(url, text);
-	if (!transport_is_served[url->transport]) {
-		complain(c, name, "", text,
-			"this build does not serve %s: expected tcp:// or unix://",
-			transport_word(url->transport));
-		return;
-	}
+	if (is_encrypted && good[SETTING_TLS_CERT] && good[SETTING_TLS_KEY] &&
+		!(s->tls_cert && s->tls_key))
+		complain(c, name, "", text, "expected %s and %s with it",
+			setting_specs[SETTING_TLS_CERT].name, setting_specs[SETTING_TLS_KEY].name);
 	if (address_is_loopback(&url->address))
 		return;
-	if (!is_encrypted && good[SETTING_ALLOW_PLAINTEXT] && !s->allow_plaintext)
+	/* Behind a proxy plain text is meant; whoever else comes is refused when it comes. */
+	if (!is_encrypted && good[SETTING_ALLOW_PLAINTEXT] && !s->allow_plaintext &&
+		s->proxy_trusted.n == 0)
 		complain(c, name, "", text,
-			"neither loopback nor encrypted: expected %s=true with it",
-			setting_specs[SETTING_ALLOW_PLAINTEXT].name);
-	if (good[SETTING_ALLOW_ANONYMOUS] && !s->allow_anonymous)
+			"neither loopback nor encrypted: expected %s=true or %s with it",
+			setting_specs[SETTING_ALLOW_PLAINTEXT].name,
+			setting_specs[SETTING_PROXY_TRUSTED].name);
+	if (good[SETTING_ALLOW_ANONYMOUS] && !s->allow_anonymous && !settings_have_tokens(s))
 		complain(c, name, "", text,
 			"not loopback, and no tokens are asked for: expected %s=true with it",
 			setting_specs[SETTING_ALLOW_ANONYMOUS].name);
@@ -154,9 +149,24 @@ static void check_admin(const struct settings *s, const bool *good, struct compl
 	}
 }
 
+static void check_tokens(const struct settings *s, const bool *good, struct complaints *c)
+{
+	static const enum setting needs_keys[] = {
+		SETTING_JWT_ALGORITHMS, SETTING_JWT_ISSUER, SETTING_JWT_AUDIENCE};
+
+	if (settings_have_tokens(s) || !good[SETTING_JWT_SECRET] || !good[SETTING_JWT_JWKS_FILE])
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(needs_keys); i++)
+		if (s->origins[needs_keys[i]] != SETTING_ORIGIN_DEFAULT)
+			complain(c, setting_specs[needs_keys[i]].name, "", NULL,
+				"expected %s or %s with it", setting_specs[SETTING_JWT_SECRET].name,
+				setting_specs[SETTING_JWT_JWKS_FILE].name);
+}
+
 void settings_check(const struct settings *s, const bool good[SETTING_N], struct complaints *c)
 {
 	check_heartbeats(s, good, c);
 	check_listen(s, good, c);
 	check_admin(s, good, c);
+	check_tokens(s, good, c);
 }

@@ -28,6 +28,16 @@ enum phase {
 	PHASE_N
 };
 
+/* How the bytes of a connection are understood: each stage hands over to the next that applies. */
+enum stage {
+	STAGE_PROXY, /* a PROXY header comes first: from trusted networks */
+	STAGE_TLS, /* the handshake */
+	STAGE_UPGRADE, /* the head of an HTTP request */
+	STAGE_FRAMES, /* WebSocket frames, with lines in them */
+	STAGE_LINES,
+	STAGE_N
+};
+
 /* Bytes that came and are not used up: a part of a line, or lines behind a reply that is not taken. */
 struct input {
 	uint32_t len, capacity;
@@ -64,6 +74,14 @@ struct watching {
 /* What a connection has beside its record: few have any of it. */
 struct side {
 	struct watching *watching;
+	struct tls *tls;
+	struct websocket *websocket; /* while a frame or a message is open */
+	uint64_t open_since_ms; /* since when it is */
+	struct input *frames; /* that came behind what is not used up yet */
+	struct watchlist *watchlist; /* who may be watched, as the token says; NULL: the default */
+	uint64_t expires_ms; /* when the token does, on the monotonic clock; 0: never */
+	struct address *peer; /* as the PROXY header said; NULL: the socket's own */
+	bool is_counted; /* among the connections of its address */
 };
 
 struct connection {
@@ -92,9 +110,12 @@ struct connection {
 	bool has_hangup : 1; /* an end is waiting behind the bytes: read on to it */
 	bool is_broken : 1; /* a write failed: the next read must say how it ended */
 	bool was_expired : 1; /* linger: bytes that still come were a mistake of ours */
+	bool is_deferred : 1; /* what was kept is to be used up, in a turn with time for it */
+	bool was_pinged : 1; /* in the present silence */
+	uint8_t stage; /* enum stage */
 };
 static_assert(sizeof(struct connection) == 64,
-	"one cache line: 8 fd, generation; 16 input, output; 16 by phase; 8 side; 12 timeout, ready; 3 of marks, 1 spare");
+	"one cache line: 8 fd, generation; 16 input, output; 16 by phase; 8 side; 12 timeout, ready; 4 of marks");
 
 enum { CONNECTIONS_CHUNK = 256 };
 

@@ -110,7 +110,7 @@ static void bury(struct worker *w, struct session *s) REQUIRES(role_worker)
 	output_free(w, c);
 	worker_leave_session(w, c, true);
 	reply_bye(&w->out, NULL, 0, reason, UINT64_MAX);
-	worker_farewell(w, c, was_expired);
+	worker_farewell(w, c, reason_close_code(reason), was_expired);
 }
 
 bool hearing_bury(struct worker *w, uint64_t until_ns)

@@ -30,6 +30,14 @@ struct server_params {
 	uint32_t max_sessions_per_user, max_watches, max_message;
 	uint64_t max_watches_total, max_connections; /* max_connections 0: none */
 	uint64_t n_remembered;
+	uint64_t max_connections_per_address; /* 0: none */
+	uint32_t message_rate, login_rate; /* a second; 0: none */
+	char *const *allowed_origins;
+	size_t n_allowed_origins;
+	const struct networks *proxy_trusted; /* NULL: none */
+	bool allow_plaintext; /* also for those off loopback who come without a trusted proxy */
+	const struct token_rules *tokens; /* NULL: logins need none */
+	bool watch_all; /* who has no watch claim may watch everybody */
 	uint64_t n_descriptors; /* the limit of one descriptor table */
 	uint32_t mailbox_capacity; /* events, of a worker; a power of two */
 	struct telemetry *telemetry; /* outlives the server */

@@ -44,7 +44,7 @@ static bool refuse(struct worker *w, struct connection *c, const struct message 
 		worker_detach_session(w, c); /* our fault, not the user's: it may come back */
 	else if (c->phase == PHASE_LIVE)
 		worker_end_session(w, c, REASON_VIOLATION);
-	worker_farewell(w, c, false);
+	worker_farewell(w, c, wire_error_close_code(error), false);
 	return false;
 }
 
@@ -118,6 +118,8 @@ static bool hello(struct worker *w, struct connection *c, const struct message *
 	c->u.live.session = result.session;
 	worker_add_session(w, 1);
 	welcome(w, m, &result, heartbeat_ms);
+	if (c->stage == STAGE_FRAMES)
+		worker_set_alarm(w, c, w->now.mono_ms + timeout_ms - timeout_ms / 3);
 	log_debug("session began", LOG_STR("user", m->user.text, m->user.len),
 		LOG_U64("timeout_ms", timeout_ms), LOG_BOOL("takeover", result.is_takeover));
 	return true;
@@ -152,7 +154,7 @@ static bool bye(struct worker *w, struct connection *c, const struct message *m)
 {
 	worker_end_session(w, c, REASON_LOGOUT);
 	reply_bye(&w->out, m->id, m->id_len, REASON_LOGOUT, UINT64_MAX);
-	worker_farewell(w, c, false);
+	worker_farewell(w, c, reason_close_code(REASON_LOGOUT), false);
 	return false;
 }
 
@@ -222,9 +224,11 @@ static bool take_line(struct worker *w, struct connection *c, const char *line, 
 
 /* --- bytes to lines --- */
 
-static uint32_t line_limit(const struct worker *w, const struct connection *c)
+uint32_t session_line_limit(const struct worker *w, const struct connection *c)
 {
-	return c->phase == PHASE_HELLO ? HELLO_MAX : w->shared->params.max_message;
+	if (c->phase == PHASE_LIVE)
+		return w->shared->params.max_message;
+	return w->shared->params.tokens ? HELLO_WITH_TOKEN_MAX : HELLO_MAX;
 }
 
 static bool refuse_long(struct worker *w, struct connection *c) REQUIRES(role_worker)
@@ -241,6 +245,13 @@ static bool keep_rest(struct worker *w, struct connection *c, const char *data, 
 	return refuse(w, c, NULL, WIRE_ERROR_SERVER_FULL, "out of memory");
 }
 
+/* One line, that is not too long. */
+static bool judge_line(struct worker *w, struct connection *c, const char *line, size_t len)
+	REQUIRES(role_worker)
+{
+	return len > session_line_limit(w, c) ? refuse_long(w, c) : take_line(w, c, line, len);
+}
+
 /* The end of a line whose beginning was kept: 'used' of the data belong to it. */
 static bool finish_line(struct worker *w, struct connection *c, const char *data, size_t used)
 	REQUIRES(role_worker)
@@ -252,44 +263,45 @@ static bool finish_line(struct worker *w, struct connection *c, const char *data
 	size_t line_len, all;
 	bool is_line = ndjson_next(in->bytes, in->len, in->len - used, &line_len, &all);
 	ensure(is_line && all == in->len);
-	bool is_there = line_len > line_limit(w, c) ? refuse_long(w, c)
-						    : take_line(w, c, in->bytes, line_len);
+	bool is_there = judge_line(w, c, in->bytes, line_len);
 	free(in);
 	return is_there;
 }
 
-/* Whether lines can be answered now: what has been answered is sent where it is much, and a peer that takes no more is
- * not read further. */
+/* Whether a line can be answered now: what has been answered is sent where it is much, and a peer that takes no more is
+ * not read further. A hello with a token waits where this turn has verified enough. */
 static bool may_go_on(struct worker *w, struct connection *c) REQUIRES(role_worker)
 {
 	if (w->out.len >= REPLY_PART_MAX || w->out.failed)
 		output_push(w, c);
-	return !c->output && !c->is_broken;
+	if (c->phase == PHASE_HELLO && w->shared->params.tokens &&
+		w->n_signatures >= SIGNATURES_PER_TURN) {
+		c->is_deferred = true;
+		worker_want_read(w, c);
+	}
+	return !c->output && !c->is_broken && !c->is_deferred;
 }
 
 bool session_consume(struct worker *w, struct connection *c, const char *data, size_t len)
 {
 	size_t line_len, used;
-	if (c->input && !c->output) {
-		if (ndjson_next(data, len, 0, &line_len, &used)) {
-			if (!finish_line(w, c, data, used))
-				return false;
-			data += used;
-			len -= used;
-		}
+	if (c->input && ndjson_next(data, len, 0, &line_len, &used) && may_go_on(w, c)) {
+		if (!finish_line(w, c, data, used))
+			return false;
+		data += used;
+		len -= used;
 	}
-	while (!c->input && may_go_on(w, c) && ndjson_next(data, len, 0, &line_len, &used)) {
-		bool is_there = line_len > line_limit(w, c) ? refuse_long(w, c)
-							    : take_line(w, c, data, line_len);
-		if (!is_there)
+	while (!c->input && ndjson_next(data, len, 0, &line_len, &used) && may_go_on(w, c)) {
+		if (!judge_line(w, c, data, line_len))
 			return false;
 		data += used;
 		len -= used;
 	}
 	if (len > 0) {
-		/* Whole lines wait here only behind a reply; else it is a part of one. */
+		/* Whole lines wait here only behind a reply, or for their turn; else it is a part of one. */
 		uint32_t kept = c->input ? c->input->len : 0;
-		if (!c->output && !c->is_broken && kept + len > line_limit(w, c) + 1)
+		bool is_part = !c->output && !c->is_broken && !c->is_deferred;
+		if (is_part && kept + len > session_line_limit(w, c) + 1)
 			return refuse_long(w, c);
 		if (!keep_rest(w, c, data, len))
 			return false;
@@ -297,4 +309,22 @@ bool session_consume(struct worker *w, struct connection *c, const char *data, s
 	output_flush(w, c);
 	output_push(w, c);
 	return true;
+}
+
+bool session_consume_message(struct worker *w, struct connection *c, const char *data, size_t len)
+{
+	for (;;) {
+		if (!may_go_on(w, c)) /* kept as lines, the last with its end */
+			return keep_rest(w, c, data, len) && keep_rest(w, c, "\n", 1);
+		const char *end = memchr(data, '\n', len);
+		size_t line_len = end ? (size_t)(end - data) : len;
+		size_t bare_len =
+			line_len > 0 && data[line_len - 1] == '\r' ? line_len - 1 : line_len;
+		if (!judge_line(w, c, data, bare_len))
+			return false;
+		if (!end)
+			return true;
+		data += line_len + 1;
+		len -= line_len + 1;
+	}
 }
