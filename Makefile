@@ -15,7 +15,7 @@ VERSION := 0.1.0
 PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev \
 	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
-	python3-pytest iproute2 nftables procps libfaketime util-linux
+	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
 

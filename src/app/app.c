@@ -68,7 +68,10 @@ static void wait_for_stop(void)
 static int start_telemetry(struct app *a)
 {
 	a->telemetry = telemetry_new((unsigned)a->settings->workers, clock_mono_ms());
-	return a->telemetry ? 0 : -ENOMEM;
+	if (a->telemetry)
+		return 0;
+	log_error("can't start", LOG_ERRNO(ENOMEM));
+	return -ENOMEM;
 }
 
 static int make_server(struct app *a)
@@ -162,7 +165,7 @@ static void set_readiness(struct app *a, enum readiness readiness)
 
 /* --- the order of start and stop --- */
 
-/* The admin port is claimed before any client is accepted, so that a port in use leaves nothing half-started; until the
+/* Whichever part fails has said so in one line. The admin port is claimed before any client is accepted, so that a port in use leaves nothing half-started; until the
  * workers accept, /readyz says starting. */
 static int start(struct app *a)
 {
@@ -234,8 +237,6 @@ int app_run(const struct settings *settings)
 		wait_for_stop();
 		let_second_signal_kill();
 		drain(&app);
-	} else {
-		log_error("not started", LOG_ERRNO(-err));
 	}
 	stop(&app);
 	if (!err)

@@ -56,7 +56,8 @@ void settings_print_config(
 /* The documents made of the table, by the word they are asked for. */
 #define SETTINGS_DOCUMENTS(X)                                                                      \
 	X(MARKDOWN, "markdown", "the README's table")                                              \
-	X(ENV, "env", "an environment file, all commented out")
+	X(ENV, "env", "an environment file, all commented out")                                    \
+	X(MAN, "man", "the list of presenced(8), in mdoc(7)")
 #define SETTINGS_DOCUMENT_ENUM(name, word, help) SETTINGS_DOCUMENT_##name,
 enum settings_document { SETTINGS_DOCUMENTS(SETTINGS_DOCUMENT_ENUM) SETTINGS_DOCUMENT_N };
 #undef SETTINGS_DOCUMENT_ENUM

@@ -91,6 +91,35 @@ static void print_env(FILE *to)
 	}
 }
 
+/* mdoc(7) takes a '.' or a single quote that begins a line as its own, and every backslash. */
+static void print_man_text(const char *text, FILE *to)
+{
+	for (bool begins = true; *text; begins = *text++ == '\n') {
+		if (begins && (*text == '.' || *text == '\''))
+			fputs("\\&", to);
+		fputs(*text == '\\' ? "\\e" : (char[2]){*text, '\0'}, to);
+	}
+}
+
+static void print_man(FILE *to)
+{
+	for (unsigned i = 0; i < SETTING_N; i++) {
+		const struct setting_spec *spec = &setting_specs[i];
+
+		fprintf(to, ".It Ev %s\n", spec->name);
+		print_man_text(spec->help, to);
+		fputs("\n(", to);
+		setting_describe(spec, to);
+		if (spec->type == SETTING_TYPE_SECRET)
+			fprintf(to, ";\nor %s_FILE, a file that holds it", spec->name);
+		if (spec->fallback) {
+			fputs(";\ndefault ", to);
+			print_man_text(spec->fallback, to);
+		}
+		fputs(")\n", to);
+	}
+}
+
 void settings_print_document(enum settings_document which, FILE *to)
 {
 	switch (which) {
@@ -99,6 +128,9 @@ void settings_print_document(enum settings_document which, FILE *to)
 		return;
 	case SETTINGS_DOCUMENT_ENV:
 		print_env(to);
+		return;
+	case SETTINGS_DOCUMENT_MAN:
+		print_man(to);
 		return;
 	case SETTINGS_DOCUMENT_N:
 		return;

@@ -3,7 +3,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { BUCKETS_MIN = 16, MOVES = 4 };
+/* A growing map has as many inserts before it grows again as it has old buckets. One that shrinks has an eighth as
+ * many nodes left: it must be done before these are gone, and most of its buckets are empty. */
+enum { BUCKETS_MIN = 16, MOVES_INSERT = 4, MOVES_REMOVE = 16 };
 
 int map_init(struct map *m)
 {
@@ -30,9 +32,9 @@ static struct map_node **bucket_of(const struct map *m, uint64_t hash)
 }
 
 /* Moves a few buckets on; frees the old array when it is empty. */
-static void move_some(struct map *m)
+static void move_some(struct map *m, unsigned n_moves)
 {
-	for (unsigned i = 0; m->old && i < MOVES; i++) {
+	for (unsigned i = 0; m->old && i < n_moves; i++) {
 		struct map_node *next;
 		for (struct map_node *n = m->old[m->n_moved]; n; n = next) {
 			next = n->next;
@@ -65,7 +67,7 @@ void map_insert(struct map *m, struct map_node *node)
 {
 	if (m->n_nodes >= m->n_buckets)
 		resize(m, m->n_buckets * 2);
-	move_some(m);
+	move_some(m, MOVES_INSERT);
 	struct map_node **bucket = bucket_of(m, node->hash);
 	node->next = *bucket;
 	*bucket = node;
@@ -81,7 +83,7 @@ void map_remove(struct map *m, struct map_node *node)
 	m->n_nodes--;
 	if (m->n_buckets > BUCKETS_MIN && m->n_nodes < m->n_buckets / 8)
 		resize(m, m->n_buckets / 2);
-	move_some(m);
+	move_some(m, MOVES_REMOVE);
 }
 
 static struct map_node *same_hash(struct map_node *n, uint64_t hash)
@@ -106,8 +108,10 @@ struct map_node *map_any(struct map *m)
 	for (size_t i = m->n_moved; m->old && i < m->n_old; i++)
 		if (m->old[i])
 			return m->old[i];
-	for (size_t i = 0; i < m->n_buckets; i++)
-		if (m->buckets[i])
-			return m->buckets[i];
+	for (size_t i = 0; m->n_nodes > 0 && i < m->n_buckets; i++, m->any_at++) {
+		struct map_node *n = m->buckets[m->any_at & (m->n_buckets - 1)];
+		if (n)
+			return n;
+	}
 	return NULL;
 }

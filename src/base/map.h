@@ -23,6 +23,7 @@ struct map {
 	size_t n_buckets, n_old; /* powers of two */
 	size_t n_moved; /* buckets of 'old' that are empty already */
 	size_t n_nodes;
+	size_t any_at; /* where map_any() goes on, so that emptying looks at each bucket about once */
 };
 
 /* -ENOMEM */

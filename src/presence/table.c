@@ -378,8 +378,11 @@ uint32_t last_heard(struct table *t, const struct session *s)
 
 uint64_t wall_of(uint32_t mono_ms, struct instant now)
 {
-	int32_t ago = (int32_t)((uint32_t)now.mono_ms - mono_ms);
-	return ago > 0 ? now.wall_ms - (uint32_t)ago : now.wall_ms; /* stamps are rounded up */
+	/* Stamps are rounded up: what is shown is the millisecond that the byte came in, and so never in the future. Not
+	 * held at now, for a thread's now may lag behind another's stamp, and what is shown of one stamp is always the
+	 * same. */
+	int32_t ago = (int32_t)((uint32_t)now.mono_ms - (mono_ms - 1));
+	return now.wall_ms - (uint64_t)(int64_t)ago;
 }
 
 void user_snapshot(struct table *t, struct stripe *st, const struct user *u, struct instant now,

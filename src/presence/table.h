@@ -139,8 +139,8 @@ uint32_t session_connection(const struct session *); /* CONNECTION_NONE: no conn
 enum reason session_end_reason(const struct session *) REQUIRES(role_worker); /* of one with id 0 */
 uint32_t session_timeout_ms(const struct session *) REQUIRES(role_worker);
 
-/* Heard: bytes had come, and were stamped. False where the session has ended meanwhile: it is off the list all the
- * same, so that table_release() is told is_listed = false. */
+/* Heard: bytes had come, and were stamped. False where the session has ended meanwhile: it is as if it had come from
+ * the list as ended, and table_release() is told is_listed = true. */
 bool table_acquit(struct session *) REQUIRES(role_worker);
 /* Heard: there was nothing to read. Goes on to the watchdog. */
 void table_heard(struct table *, struct actor *, struct session *) REQUIRES(role_worker);

@@ -22,6 +22,7 @@ struct watch_index {
 	struct watched *news_first, *news_last; /* with watches to be marked */
 	struct watcher *flush_first, *flush_last;
 	uint64_t n_watches;
+	uint64_t n_skipped; /* since they were asked for last */
 	uint32_t n_held;
 };
 
@@ -334,6 +335,7 @@ struct watch *watch_any(const struct watcher *c)
  * often news come. */
 static void renew(struct watch_index *x, struct watched *u, uint64_t seq)
 {
+	x->n_skipped += u->n_unmarked;
 	u->seq = seq;
 	u->n_unmarked = u->n_watches;
 	news_append(x, u);
@@ -394,6 +396,8 @@ static void mark(struct watch_index *x, struct watch *w)
 		w->is_dirty = 1;
 		list_append(&w->watcher->dirty, w);
 		w->watched->n_dirty++;
+	} else {
+		x->n_skipped++;
 	}
 	watch_want_flush(x, w->watcher);
 }
@@ -415,6 +419,13 @@ size_t watch_spread(struct watch_index *x, size_t budget)
 		else
 			drop_event_if_told(x, u);
 	}
+	return n;
+}
+
+uint64_t watch_take_skipped(struct watch_index *x)
+{
+	uint64_t n = x->n_skipped;
+	x->n_skipped = 0;
 	return n;
 }
 

@@ -95,6 +95,8 @@ void watch_news_seq(struct watch_index *, struct watched *, uint64_t seq);
 /* Marks at most 'budget' watches dirty; how many were. has_news: whether there are more to mark. */
 size_t watch_spread(struct watch_index *, size_t budget);
 bool watch_has_news(const struct watch_index *);
+/* News that were never told to a watcher, since a newer one took their place; counted since the last call. */
+uint64_t watch_take_skipped(struct watch_index *);
 
 /* The next watcher of the flush list, taken out of it; NULL when it is empty. */
 struct watcher *watch_next_flush(struct watch_index *);

@@ -59,6 +59,7 @@ struct output {
 	uint32_t len, at;
 	bool is_cut; /* the bytes begin inside a line */
 	uint64_t progress_ms; /* when the peer last took some */
+	int n_queued; /* bytes in the kernel's queue then: fewer is progress too */
 	struct output *prev, *next; /* in the worker's list, by progress */
 	struct roster *roster;
 	char bytes[];

@@ -9,17 +9,27 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 /* --- the list of those who don't take what they are sent, by progress --- */
 
+/* What the kernel has of ours and the peer's has not acknowledged. */
+static int count_queued(const struct output *o)
+{
+	int n = 0;
+	return ioctl((int)o->fd, SIOCOUTQ, &n) == 0 ? n : 0;
+}
+
 static void list_append(struct worker *w, struct output *o) REQUIRES(role_worker)
 {
 	o->progress_ms = w->now.mono_ms;
+	o->n_queued = count_queued(o);
 	o->prev = w->output_last;
 	o->next = NULL;
 	if (w->output_last)
@@ -218,6 +228,13 @@ uint64_t output_expire(struct worker *w)
 		uint64_t deadline_ms = o->progress_ms + w->shared->params.slow_timeout_ms;
 		if (deadline_ms > w->now.mono_ms)
 			return deadline_ms;
+		/* The kernel takes more from us only when a good part of its queue is free: a peer that reads slowly
+		 * shows in the queue first. */
+		if (count_queued(o) < o->n_queued) {
+			list_remove(w, o);
+			list_append(w, o);
+			continue;
+		}
 		struct connection *c = connections_at(&w->connections, o->fd);
 		ensure(c && c->output == o);
 		/* Of frames and records that are under way nothing can be left out. */

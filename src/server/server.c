@@ -65,7 +65,14 @@ static int open_mailboxes(struct server_shared *shared)
 	return err;
 }
 
-static void complain(const struct listen_url *url, int err)
+static int complain(int err)
+{
+	if (err)
+		log_error("can't start", LOG_ERRNO(-err));
+	return err;
+}
+
+static void complain_of_url(const struct listen_url *url, int err)
 {
 	char text[ADDRESS_TEXT_MAX];
 	listen_url_format(url, text);
@@ -86,7 +93,7 @@ static int claim_addresses(struct server_shared *shared)
 						    &url->address, &params, &shared->fds[i])
 					  : listener_claim(&url->address, &shared->fds[i]);
 			if (err) {
-				complain(url, err);
+				complain_of_url(url, err);
 				return err;
 			}
 		}
@@ -111,7 +118,7 @@ static int open_shared(struct server_shared *shared)
 	if (!err)
 		err = open_mailboxes(shared);
 	if (err)
-		return err;
+		return complain(err);
 	struct table_params table = {
 		.n_workers = shared->params.n_workers,
 		.mailboxes = shared->mailboxes,
@@ -119,7 +126,7 @@ static int open_shared(struct server_shared *shared)
 		.n_remembered = shared->params.n_remembered,
 		.max_sessions_per_user = shared->params.max_sessions_per_user,
 	};
-	err = table_new(&table, &shared->table);
+	err = complain(table_new(&table, &shared->table));
 	if (!err)
 		err = claim_addresses(shared);
 	if (!err)
@@ -145,7 +152,7 @@ int server_new(const struct server_params *params, struct server **ret)
 	sem_init(&shared->accepting, 0, 0);
 	shared->urls = malloc(params->n_listen * sizeof(*shared->urls));
 	shared->fds = malloc(params->n_listen * sizeof(*shared->fds));
-	int err = shared->urls && shared->fds ? 0 : -ENOMEM;
+	int err = complain(shared->urls && shared->fds ? 0 : -ENOMEM);
 	if (!err) {
 		memcpy(shared->urls, params->listen, params->n_listen * sizeof(*shared->urls));
 		for (size_t i = 0; i < params->n_listen; i++)
@@ -204,7 +211,7 @@ int server_start(struct server *s)
 	for (unsigned i = 0; i < s->n_started; i++)
 		sem_post(&shared->accepting);
 	if (!err)
-		err = watchdog_start(shared, &s->watchdog);
+		err = complain(watchdog_start(shared, &s->watchdog));
 	if (err)
 		server_stop(s);
 	return err;

@@ -181,6 +181,7 @@ static bool take_turn(struct worker *w) REQUIRES(role_worker)
 	is_done &= drain_mailbox(w);
 	is_done &= roster_resync(w, w->now_ns + SLICE_RESYNC_NS);
 	watch_spread(w->watches, MARKS_PER_TURN);
+	counter_add(worker_counters(w), COUNTER_events_skipped, watch_take_skipped(w->watches));
 	is_done &= !watch_has_news(w->watches);
 	is_done &= output_flush_all(w, w->now_ns + SLICE_FLUSH_NS);
 	if (w->knocked) {
@@ -190,7 +191,6 @@ static bool take_turn(struct worker *w) REQUIRES(role_worker)
 	is_done &= hearing_bury(w, w->now_ns + SLICE_BURY_NS);
 	is_done &= roster_bury(w, w->now_ns + SLICE_BURY_NS);
 	shared_wake(w->shared, &w->actor, w->index);
-	publish(w);
 	/* What was done may have made more to do. */
 	return !is_done || w->ready_first != CONNECTION_NONE || watch_has_flush(w->watches);
 }
@@ -225,6 +225,7 @@ static void run(struct worker *w) REQUIRES(role_worker)
 	bool is_busy = false;
 	while (!atomic_load(&w->shared->is_stopping)) {
 		uint64_t next_ms = expire(w);
+		publish(w);
 		wait_for_events(w, is_busy || w->ready_first != CONNECTION_NONE, next_ms);
 		look_at_wall_clock(w);
 		uint64_t began_ns = w->now_ns;

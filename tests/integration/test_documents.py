@@ -1,0 +1,307 @@
+"""The documents and the program say the same: settings, words, counters, numbers, commands, links."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+
+import pytest
+
+from support.mode import BINARY, PATIENCE, ROOT
+from support.server import environment, known_settings, run_to_end, sanitizer_wrap
+
+README = (ROOT / "README.md").read_text()
+MAN_SERVER = (ROOT / "etc/man/presenced.8").read_text()
+MAN_PROTOCOL = (ROOT / "etc/man/presence-protocol.7").read_text()
+ENV = (ROOT / "etc/presenced.env").read_text()
+RUN = ROOT / "etc/dev/run"
+
+
+def source(path):
+    return (ROOT / "src" / path).read_text()
+
+
+def x_table(path, name):
+    """The X(...) lines of a table in a header, as lists of their arguments, unquoted."""
+    body = re.search(rf"^#define {name}\(X\)(.*?[^\\])$", source(path), re.M | re.S)[1]
+    return [[part.strip().strip('"') for part in found.split(",")]
+            for found in re.findall(r"\bX\(([^()]*)\)", body)]
+
+
+# ---- what is generated --------------------------------------------------------------------------
+
+
+def test_generated_parts_are_current():
+    done = subprocess.run([*sanitizer_wrap(), ROOT / "etc/dev/documents", "--check"], text=True, capture_output=True,
+                          env={**environment({}), "PRESENCED_BIN": str(BINARY)}, timeout=4 * PATIENCE)
+    assert done.returncode == 0, done.stderr
+
+
+def test_environment_file_is_the_defaults(tmp):
+    """With all of it uncommented that has a value the server says what it says without."""
+    lines = [line[1:] for line in ENV.splitlines() if re.match(r"#PRESENCED_\w+=.", line)]
+    assert len(lines) > 15
+    settings = dict(line.split("=", 1) for line in lines)
+    with_it = run_to_end("--print-config", **settings).stdout
+    without = run_to_end("--print-config").stdout
+    assert [line.split("  #")[0] for line in with_it.splitlines()] == \
+        [line.split("  #")[0] for line in without.splitlines()]
+
+
+def variables(document):
+    return set(re.findall(r"PRESENCED_[A-Z][A-Z_]*[A-Z]", (ROOT / document).read_text()))
+
+
+@pytest.mark.parametrize("document", ["README.md", "etc/man/presenced.8", "etc/presenced.env"])
+def test_every_setting_is_documented(document):
+    assert known_settings() <= variables(document)
+
+
+@pytest.mark.parametrize("document", ["README.md", "etc/man/presenced.8", "etc/man/presence-protocol.7",
+                                      "etc/presenced.env", "etc/dev/run"])
+def test_every_documented_variable_exists(document):
+    known = known_settings()
+    assert variables(document) <= known | {f"{name}_FILE" for name in known}
+
+
+# ---- the protocol's words -----------------------------------------------------------------------
+
+
+def markdown_rows(name):
+    """The rows of the README's table with that mark, as cells."""
+    text = README.split(f"<!-- table: {name} -->\n")[1].split("\n\n")[0]
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in text.splitlines()[2:]]
+
+
+def markdown_words(name):
+    return [word for row in markdown_rows(name) for word in re.findall(r"`(\w+)`", row[0])]
+
+
+def man_section(title):
+    return MAN_PROTOCOL.split(f"\n.Sh {title}\n")[1].split("\n.Sh ")[0]
+
+
+def man_items(title):
+    """The tagged items of a section: (word, what else stands in the tag)."""
+    return re.findall(r"^\.It (?:Cm|Li|Er|Va) (\w+)(.*)$", man_section(title), re.M)
+
+
+def same(documented, words):
+    assert sorted(documented) == sorted(set(documented)), "a word twice"
+    assert set(documented) == set(words)
+
+
+REQUESTS = [row[1] for row in x_table("wire/message.h", "REQUESTS")]
+STATES = [row[1] for row in x_table("base/terms.h", "STATES")]
+REASONS = [row[1] for row in x_table("base/terms.h", "REASONS")]
+ERRORS = {row[1]: row[2] == "true" for row in x_table("wire/message.h", "WIRE_ERRORS")}
+
+
+def reply_types():
+    """What the code that writes to clients calls its messages."""
+    calls = re.findall(r"\bappend_open\(\s*b,([^;]*?)\bid,|\bappend_open\(\s*b,([^;]*?),\s*m->id,", source("wire/reply.c"))
+    types = set(re.findall(r'"(\w+)"', "".join(a + b for a, b in calls)))
+    types |= set(re.findall(r'\\"type\\":\\"(\w+)\\"', source("wire/reply.c") + source("presence/event.c")))
+    return types
+
+
+def test_requests():
+    assert len(REQUESTS) >= 7
+    same(markdown_words("requests"), REQUESTS)
+    same([word for word, _ in man_items("MESSAGES FROM CLIENTS")], REQUESTS)
+
+
+def test_replies():
+    types = reply_types()
+    assert {"welcome", "presence", "presences", "watching", "bye"} <= types
+    words = [word for row in markdown_rows("replies") for word in re.findall(r"`(\w+)`", row[0])]
+    same(words, types)
+    same([word for word, _ in man_items("MESSAGES FROM THE SERVER")], types)
+
+
+def test_states():
+    assert len(STATES) >= 5
+    same(markdown_words("states"), STATES)
+    same([word for word, _ in man_items("STATES")], STATES)
+
+
+def test_reasons():
+    assert len(REASONS) >= 13
+    same(markdown_words("reasons"), REASONS)
+    same([word for word, _ in man_items("REASONS")], REASONS)
+
+
+def test_errors_and_which_of_them_end_the_connection():
+    assert len(ERRORS) >= 13
+    same(markdown_words("errors"), ERRORS)
+    marked = {word for row in markdown_rows("errors") for word in re.findall(r"`(\w+)` †", row[0])}
+    assert marked == {word for word, is_fatal in ERRORS.items() if is_fatal}
+    items = man_items("ERROR CODES")
+    same([word for word, _ in items], ERRORS)
+    assert {word: rest.endswith("+") for word, rest in items} == ERRORS
+
+
+def test_fields_of_a_presence_object(server, login, name):
+    presence = login("watcher").watch(name("nobody"))[0]
+    assert set(presence) == {word for word, _ in man_items("PRESENCE OBJECTS")}
+    paragraph = README.split("A **presence object** is")[1].split("\n\n")[0]
+    assert set(presence) <= set(re.findall(r"`(\w+)`", paragraph))
+
+
+# ---- numbers ------------------------------------------------------------------------------------
+
+
+def test_every_counter_has_a_help_and_is_listed():
+    counters = re.findall(r'^\tX\((\w+),\s*"([^"]*)"\)', source("base/counters.h"), re.M)
+    assert len(counters) == len(re.findall(r"^\tX\(", source("base/counters.h"), re.M)) > 30
+    assert all(len(words) >= 10 for _, words in counters)
+    listed = MAN_SERVER.split("\n.Sh COUNTERS\n")[1].split("\n.Sh ")[0]
+    assert re.findall(r"^\.It Li (\w+)\n(.*)$", listed, re.M) == counters
+
+
+def test_counters_that_readme_names_exist(server):
+    section = README.split("### Reading /stats")[1].split("\n## ")[0]
+    real = server.counters()
+    for row in re.findall(r"^\| (`counters\.[^|]*) \|", section, re.M):
+        for word in re.findall(r"`([\w.*]+)`", row):
+            pattern = re.escape(word.removeprefix("counters.")).replace(r"\*", r"\w+")
+            assert any(re.fullmatch(pattern, name) for name in real), word
+
+
+def test_every_number_of_stats_is_documented_and_the_reverse(server):
+    stats = server.stats()
+    section = README.split("### Reading /stats")[1].split("\n## ")[0]
+    documented, group = set(), ""
+    for cell in re.findall(r"^\| (`.*?) \|", section, re.M):
+        if cell.startswith("`counters."):
+            continue
+        for word in re.findall(r"`([\w.\[\]]+)`", cell):
+            if "." in word:  # the group is that of the rest of the cell, too
+                group, word = word.rsplit(".", 1)
+                documented.add(f"{group}.{word}")
+            elif cell.startswith(("`workers[]", "`watchdog")):
+                documented.add(f"{group}.{word}")
+            else:
+                documented.add(word)
+    real = set(stats) - {"counters", "workers", "watchdog"}
+    real |= {f"workers[].{key}" for key in stats["workers"][0]} | {f"watchdog.{key}" for key in stats["watchdog"]}
+    assert documented == real
+    man = set(re.findall(r"\w+", MAN_SERVER.split("\n.Sh MONITORING\n")[1].split("\n.Sh ")[0]))
+    parts = [stats, stats["workers"][0], stats["watchdog"], stats["memory"], stats["limits"]]
+    assert {key for part in parts for key in part} <= man
+
+
+def test_exit_codes_and_options():
+    said = run_to_end("--help").stdout
+    codes = set(re.findall(r"\b(\d+) [a-z]", said.split("Exit codes:")[1]))
+    section = MAN_SERVER.split("\n.Sh EXIT STATUS\n")[1].split("\n.Sh ")[0]
+    assert set(re.findall(r"^\.It (\d+)$", section, re.M)) == codes
+    assert codes <= set(re.findall(r"\d+", README.split("Exit codes:")[1].split("\n\n")[0]))
+    options = set(re.findall(r"^  --([\w-]+)", said, re.M))
+    assert set(re.findall(r"^\.It Fl -([\w-]+)$", MAN_SERVER, re.M)) == options
+
+
+# ---- commands and places ------------------------------------------------------------------------
+
+
+def tour_blocks():
+    """The tour's commands, and what is printed after each block of them."""
+    pattern = r"<!-- tour -->\n```bash\n(.*?)```\n\n<!-- prints -->\n```\n(.*?)```\n"
+    return re.findall(pattern, README, re.S)
+
+
+def bash(script, server):
+    """Runs it as a reader would type it, on this server's ports. Whatever it leaves behind is ended."""
+    for printed, url in (("127.0.0.1/7400", server.url("tcp")), ("127.0.0.1/7402", server.admin)):
+        assert printed in script or printed.endswith("7402")
+        script = script.replace(printed, url.split("//")[1].replace(":", "/"))
+    shell = subprocess.Popen(["bash", "-c", script], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE, text=True, start_new_session=True)
+    try:
+        return shell.communicate(timeout=8 * PATIENCE)[0]
+    finally:
+        try:
+            os.killpg(shell.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def line_pattern(line):
+    """A line as printed: … is anything, and numbers of events are shared with other users."""
+    parts = [re.sub(r'"seq":\d+', r'"seq":\\d+', re.escape(part)) for part in line.split("…")]
+    return ".*".join(parts)
+
+
+def test_tour_runs_as_printed(start):
+    blocks = tour_blocks()
+    assert len(blocks) == README.count("<!-- tour -->") == README.count("<!-- prints -->") > 3
+    script = "".join(f"{commands}echo '=== end of block'\n" for commands, _ in blocks)
+    printed = bash(script, start()).split("=== end of block\n")
+    assert len(printed) == len(blocks) + 1 and printed[-1] == ""
+    for (commands, expected), got in zip(blocks, printed):
+        wanted, lines = expected.splitlines(), got.splitlines()
+        assert len(wanted) == len(lines), (commands, got)
+        for want, line in zip(wanted, lines):
+            assert re.fullmatch(line_pattern(want), line), (want, line)
+
+
+def test_make_run_agrees_with_the_tour(start):
+    said = subprocess.run([RUN, "true"], check=True, capture_output=True, text=True, timeout=PATIENCE).stdout
+    commands = [line[4:] for line in said.splitlines() if line.startswith("    ")]
+    assert len(commands) > 5
+    tour = iter("".join(block for block, _ in tour_blocks()).splitlines())
+    for command in commands:
+        assert command in tour, f"not in the tour, or not in this order: {command}"
+    printed = bash("\n".join(commands), start()).splitlines()
+    assert '"state":"online","reason":"login"' in printed[-2] and '"reason":"closed"' in printed[-1], printed
+    for address in ("127.0.0.1:7400", "127.0.0.1:7402"):
+        assert address in said and address in ENV
+
+
+def anchors(text):
+    """As code hosting sites make them of headings."""
+    headings = re.findall(r"^#+ (.*)$", re.sub(r"```.*?```", "", text, flags=re.S), re.M)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_links_resolve():
+    links = re.findall(r"\]\(([^)\s]+)\)", README)
+    assert len(links) > 8
+    for link in links:
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        assert (ROOT / path).exists(), link
+        if anchor:
+            assert path == "" and anchor in anchors(README), link
+
+
+def test_places_that_readme_names_exist():
+    tree = README.split("<!-- tree -->\n```\n")[1].split("```")[0]
+    for line in tree.splitlines():
+        assert (ROOT / line.split()[0]).exists(), line
+    paths = README.split("### The path of a heartbeat")[1].split("\n## ")[0]
+    named = re.findall(r"`(\w+/\w+\.[ch])`", paths)
+    assert len(named) > 10
+    for path in named:
+        assert (ROOT / "src" / path).exists(), path
+    for path in re.findall(r"\b(?:src|etc|tests)/[\w./-]*\w", README):
+        assert (ROOT / path).exists(), path
+
+
+def test_make_targets_that_readme_names_exist():
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.M))
+    named = set(re.findall(r"`make ([a-z-]+)", README)) | set(re.findall(r"^make ([a-z-]+) ", README, re.M))
+    assert {"run", "test", "demo", "check", "bench"} <= named <= targets
+
+
+@pytest.mark.parametrize("page", ["presenced.8", "presence-protocol.7"])
+def test_man_page_lint(page):
+    if not shutil.which("mandoc"):
+        pytest.skip("mandoc is not installed")
+    done = subprocess.run(["mandoc", "-T", "lint", "-W", "style", ROOT / "etc/man" / page], capture_output=True,
+                          text=True, timeout=PATIENCE)
+    told = [line for line in done.stdout.splitlines() if "referenced manual not found" not in line]
+    assert not told, "\n".join(told)

@@ -1,0 +1,90 @@
+"""Many at once: a user whom ten thousand watch, and logins in crowds."""
+
+import resource
+import statistics
+import time
+
+import pytest
+
+from support.mode import IS_RELEASE, PATIENCE, sized
+
+N = min(sized(10_000, 1_000), resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500)
+
+
+def test_popular_user_delays_nobody(start, clients, crowds, tmp, figure):
+    """Ten changes a second to ten thousand watchers; a stranger's heartbeat is answered all the while."""
+    server = start(WORKERS=2)
+    crowd = crowds(server.url(), n=N, prefix="fan", heartbeat_ms=60000, beat_ms=0, watch="star")
+    crowd.wait_for("ready", timeout=sized(30, 90))
+    star, stranger = clients(server).hello("star"), clients(server).hello("stranger")
+    times, next_change, changes = [], time.monotonic(), 0
+    end = next_change + sized(5, 4)
+    while time.monotonic() < end:
+        if time.monotonic() >= next_change:
+            changes += 1
+            next_change += 0.1
+            star.send(type="update", status=str(changes))
+        times.append(stranger.beat())
+        time.sleep(0.01)
+    star.update(status="the last")
+    # Convergence: each of them ends with the last word.
+    deadline = time.monotonic() + sized(10, 60)
+    while True:
+        dumped = crowd.dump(tmp / "fans.json")
+        missing = [i for i, words in dumped["last"].items() if '"the last"' not in words]
+        if len(dumped["last"]) == N and not missing:
+            break
+        assert time.monotonic() < deadline, f"{len(missing)} of {N} were not told the last word"
+        time.sleep(0.2)
+    assert all(n >= 1 for n in dumped["events"])
+    median, worst = statistics.median(times), max(times)
+    figure(f"heartbeats answered beside {changes} changes to {N} watchers: "
+           f"median {median * 1000:.2f} ms, worst {worst * 1000:.0f} ms")
+    if IS_RELEASE:
+        assert median <= 0.020
+    assert crowd.all_said("closed") == [] and crowd.all_said("bye") == []
+
+
+def test_crowd_comes_and_goes(start, clients, crowds):
+    """All log in, all vanish with their process: each is told once."""
+    server = start(WORKERS=2)
+    n = sized(2000, 400)
+    watcher = clients(server).hello("watcher")
+    for at in range(0, n, 1000):
+        watcher.watch(*[f"c{i}" for i in range(at, min(n, at + 1000))])
+    for _ in range(2):
+        crowd = crowds(server.url(), n=n, prefix="c", heartbeat_ms=60000, beat_ms=0)
+        crowd.wait_for("ready", timeout=60)
+        assert server.stats()["sessions"] == n + 1
+        crowd.kill()
+        offline, seqs = {}, {}
+        while len(offline) < n:
+            event = watcher.event(timeout=PATIENCE)
+            assert event["seq"] > seqs.get(event["user"], -1)
+            seqs[event["user"]] = event["seq"]
+            if event["state"] == "offline":
+                assert event["user"] not in offline and event["reason"] in ("closed", "reset")
+                offline[event["user"]] = event
+        watcher.quiet()
+        assert server.stats()["sessions"] == 1
+    watcher.beat()
+
+
+@pytest.mark.parametrize("workers", [1, 2, 5])
+def test_number_of_workers(start, clients, workers):
+    """Users, watchers and takeovers meet across any number of workers."""
+    server = start(WORKERS=workers)
+    assert len(server.stats()["workers"]) == workers
+    everyone = [clients(server).hello(f"u{i}", "d") for i in range(30)]
+    for client in everyone:
+        client.watch(*[f"u{i}" for i in range(30)])
+    again = clients(server).hello("u7", "d", status="again")
+    for i, client in enumerate(everyone):
+        if i == 7:
+            assert client.drain()[-1] == {"type": "bye", "reason": "replaced"}
+        else:
+            client.event("u7", "online", "login", status="again")
+    again.bye()
+    for i, client in enumerate(everyone):
+        if i != 7:
+            client.event("u7", "offline", "logout")

@@ -1,0 +1,1 @@
+"""What the tests of the outside share: a server, clients, crowds of them, and a lab of hosts."""
