@@ -1,5 +1,9 @@
 #include "app/settings_check.h"
 
+#include "auth/algorithm.h"
+#include "auth/networks.h"
+#include "wire/upgrade.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
@@ -163,10 +167,36 @@ static void check_tokens(const struct settings *s, const bool *good, struct comp
 				setting_specs[SETTING_JWT_JWKS_FILE].name);
 }
 
+static void check_lists(const struct settings *s, struct complaints *c)
+{
+	struct network network;
+	const char *why;
+
+	for (size_t i = 0; i < s->proxy_trusted.n; i++) {
+		const char *text = s->proxy_trusted.items[i];
+		if (network_parse(text, strlen(text), &network, &why) < 0)
+			complain(c, setting_specs[SETTING_PROXY_TRUSTED].name, "", text,
+				"expected %s", why);
+	}
+	for (size_t i = 0; i < s->allowed_origins.n; i++) {
+		const char *text = s->allowed_origins.items[i];
+		if (!upgrade_origin_is_valid(text))
+			complain(c, setting_specs[SETTING_ALLOWED_ORIGINS].name, "", text,
+				"expected scheme://host, scheme://host:port, null or *");
+	}
+	for (size_t i = 0; i < s->jwt_algorithms.n; i++) {
+		const char *text = s->jwt_algorithms.items[i];
+		if (algorithm_parse(text, strlen(text)) == ALGORITHM_N)
+			complain(c, setting_specs[SETTING_JWT_ALGORITHMS].name, "", text,
+				"expected algorithms of RFC 7518, such as RS256");
+	}
+}
+
 void settings_check(const struct settings *s, const bool good[SETTING_N], struct complaints *c)
 {
 	check_heartbeats(s, good, c);
 	check_listen(s, good, c);
 	check_admin(s, good, c);
 	check_tokens(s, good, c);
+	check_lists(s, c);
 }

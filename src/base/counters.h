@@ -22,6 +22,7 @@
 	X(proxy_malformed, "connections ended: no PROXY header from a trusted network")            \
 	X(tls_handshakes, "TLS handshakes done")                                                   \
 	X(tls_failed, "TLS handshakes failed")                                                     \
+	X(tls_misplaced, "connections ended: TLS at a port for plain text")                        \
 	X(upgrades, "WebSockets opened")                                                           \
 	X(upgrade_refused, "HTTP requests that were no upgrade to a WebSocket")                    \
 	X(origin_refused, "WebSockets refused: their origin")                                      \

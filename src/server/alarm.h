@@ -12,8 +12,11 @@
 
 enum { ALARM_MAX_MS = 60 * 1000 };
 
+/* What for. A connection has at most one alarm of each kind; who rings it sets the next. */
+enum alarm_kind { ALARM_PING, ALARM_EXPIRY, ALARM_OPEN_MESSAGE, ALARM_N };
+
 struct alarm {
-	uint64_t due_ms;
+	uint64_t due_ms : 56, kind : 8;
 	uint32_t fd, generation;
 };
 

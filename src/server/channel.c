@@ -37,3 +37,18 @@ void channel_shut(struct connection *c)
 		tls_shutdown(c->side->tls);
 	shutdown(c->fd, SHUT_WR);
 }
+
+bool channel_has_more(const struct connection *c)
+{
+	return !channel_is_bare(c) && tls_has_more(c->side->tls);
+}
+
+bool channel_reads_when_writable(const struct connection *c)
+{
+	return !channel_is_bare(c) && tls_reads_when_writable(c->side->tls);
+}
+
+bool channel_is_committed(const struct connection *c)
+{
+	return !channel_is_bare(c) && tls_promised(c->side->tls) > 0;
+}

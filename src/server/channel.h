@@ -17,10 +17,17 @@ ssize_t channel_send(struct connection *, const void *bytes, size_t len);
 /* No more will be sent. */
 void channel_shut(struct connection *);
 
-/* Whether a short read says that nothing is left: not so with TLS, which hands out records. */
+/* The socket itself, without TLS on it. */
 static inline bool channel_is_bare(const struct connection *c)
 {
 	return !c->side || !c->side->tls;
 }
+
+/* There is more to read that no edge will tell. */
+bool channel_has_more(const struct connection *);
+/* A read could not go on for want of room to write: to be tried at the next writable edge. */
+bool channel_reads_when_writable(const struct connection *);
+/* Bytes that were offered and not taken must come first in the next send: TLS has them in a record already. */
+bool channel_is_committed(const struct connection *);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
+#include "auth/rate.h"
 #include "base/address.h"
 #include "base/lock.h"
 #include "presence/table.h"
@@ -72,6 +73,14 @@ struct watching {
 	struct watching *next; /* among those being taken down */
 };
 
+/* What a session was let in with. */
+struct pass {
+	struct watchlist *watch; /* the token's claim; NULL: it has none */
+	uint64_t expires_ms; /* when the token does, on the monotonic clock; 0: there is no token */
+	size_t user_len;
+	char user[USER_MAX];
+};
+
 /* What a connection has beside its record: few have any of it. */
 struct side {
 	struct watching *watching;
@@ -79,9 +88,14 @@ struct side {
 	struct websocket *websocket; /* while a frame or a message is open */
 	uint64_t open_since_ms; /* since when it is */
 	struct input *frames; /* that came behind what is not used up yet */
-	struct watchlist *watchlist; /* who may be watched, as the token says; NULL: the default */
-	uint64_t expires_ms; /* when the token does, on the monotonic clock; 0: never */
+	struct pass *
+		pass; /* who it is and whom it may watch; NULL: whom it may watch needs no asking */
 	struct address *peer; /* as the PROXY header said; NULL: the socket's own */
+	uint64_t peer_key; /* of the address that it is counted by */
+	struct rate rate; /* of messages, once they came faster than it */
+	bool has_rate;
+	bool is_local_proxy; /* a trusted proxy's own connection */
+	bool has_open_alarm; /* ALARM_OPEN_MESSAGE is set */
 	bool is_counted; /* among the connections of its address */
 };
 
@@ -113,6 +127,7 @@ struct connection {
 	bool was_expired : 1; /* linger: bytes that still come were a mistake of ours */
 	bool is_deferred : 1; /* what was kept is to be used up, in a turn with time for it */
 	bool was_pinged : 1; /* in the present silence */
+	bool is_mute : 1; /* was cut off inside a frame or a record: nothing more can be said */
 	uint8_t stage; /* enum stage */
 };
 static_assert(sizeof(struct connection) == 64,

@@ -121,7 +121,9 @@ static bool keep_open(struct worker *w, struct connection *c, struct websocket *
 	c->side->open_since_ms = w->now.mono_ms;
 	w->websocket = NULL;
 	w->n_open_messages++;
-	worker_set_alarm(w, c, w->now.mono_ms + OPEN_MESSAGE_MS);
+	if (!c->side->has_open_alarm)
+		worker_set_alarm(w, c, ALARM_OPEN_MESSAGE, w->now.mono_ms + OPEN_MESSAGE_MS);
+	c->side->has_open_alarm = true;
 	return true;
 }
 

@@ -205,20 +205,31 @@ bool output_flush_all(struct worker *w, uint64_t until_ns)
 	return !watch_has_flush(w->watches);
 }
 
-/* Of what a slow peer did not take only the line that is under way is kept, so that a bye can stand behind it; and the
- * kernel is asked to queue both, past the low-water mark that keeps its queue short. */
+/* A line that was sent in part: its rest, so that another can stand behind it. */
 static void keep_line_end(struct worker *w, const struct output *o) REQUIRES(role_worker)
 {
 	const char *rest = o->bytes + o->at;
 	const char *end = memchr(rest, '\n', o->len - o->at);
-	if (!end)
-		return;
-	unsigned no_mark = UINT_MAX;
-	(void)setsockopt((int)o->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_mark,
-		sizeof(no_mark)); /* not on Unix sockets */
-	/* A line that was sent whole ends where the rest begins: then the first line of the rest is dropped too. */
-	if (o->at > 0 ? o->bytes[o->at - 1] != '\n' : o->is_cut)
+	bool is_cut = o->at > 0 ? o->bytes[o->at - 1] != '\n' : o->is_cut;
+	if (is_cut && end)
 		buffer_append(&w->out, rest, (size_t)(end + 1 - rest));
+}
+
+void output_cut(struct worker *w, struct connection *c)
+{
+	struct output *o = c->output;
+	if (!o)
+		return;
+	if (c->stage == STAGE_LINES && channel_is_bare(c)) {
+		keep_line_end(w, o);
+		/* The kernel's queue is kept short by its low-water mark: for the last words it may be longer. */
+		unsigned no_mark = UINT_MAX;
+		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_mark,
+			sizeof(no_mark)); /* not on Unix */
+	} else {
+		c->is_mute = true; /* inside a frame or a record nothing else can be said */
+	}
+	output_free(w, c);
 }
 
 uint64_t output_expire(struct worker *w)
@@ -237,15 +248,10 @@ uint64_t output_expire(struct worker *w)
 		}
 		struct connection *c = connections_at(&w->connections, o->fd);
 		ensure(c && c->output == o);
-		/* Of frames and records that are under way nothing can be left out. */
-		bool has_lines = c->stage == STAGE_LINES && channel_is_bare(c);
-		if (has_lines)
-			keep_line_end(w, o);
-		output_free(w, c);
 		if (c->phase == PHASE_LIVE)
 			worker_end_session(w, c, REASON_SLOW);
-		if (has_lines)
-			reply_bye(&w->out, NULL, 0, REASON_SLOW, 1000 + random_u64() % 4000);
+		output_cut(w, c);
+		reply_bye(&w->out, NULL, 0, REASON_SLOW, 1000 + random_u64() % 4000);
 		worker_farewell(w, c, reason_close_code(REASON_SLOW), false);
 	}
 	return UINT64_MAX;

@@ -2,6 +2,7 @@
 
 #include "server/worker_private.h"
 
+#include "auth/per_address.h"
 #include "base/ensure.h"
 #include "base/log.h"
 #include "net/tls.h"
@@ -46,23 +47,32 @@ void worker_forget_read(struct worker *w, struct connection *c)
 
 /* --- a connection's life --- */
 
-int worker_adopt(struct worker *w, int fd, enum transport transport)
+int worker_adopt(struct worker *w, int fd, enum transport transport, uint64_t key, bool is_proxied)
 {
 	struct connection *c;
 	int err = connections_open(&w->connections, fd, transport, &c);
 	if (err)
 		return err;
-	err = poller_add_connection(&w->poller, fd, (uint64_t)c->generation << 32 | (uint32_t)fd);
+	struct side *side = key != 0 ? connection_side(c) : NULL;
+	err = key != 0 && !side ? -ENOMEM
+				: poller_add_connection(&w->poller, fd,
+					  (uint64_t)c->generation << 32 | (uint32_t)fd);
 	if (err) {
+		free(side);
+		c->side = NULL;
 		connections_close(c);
 		return err;
+	}
+	if (side) {
+		side->peer_key = key;
+		side->is_counted = true;
 	}
 	timed_list_append(&w->hellos, &w->connections, c,
 		(uint32_t)w->now.mono_ms + w->shared->params.hello_timeout_ms);
 	w->n_connections++;
 	atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
 	worker_count(w, COUNTER_accepted);
-	stage_begin(w, c, false);
+	stage_begin(w, c, is_proxied);
 	return 0;
 }
 
@@ -78,8 +88,10 @@ static void forget_side(struct worker *w, struct connection *c) REQUIRES(role_wo
 	struct side *side = c->side;
 	if (!side)
 		return;
-	(void)w;
+	if (side->is_counted)
+		per_address_leave(w->shared->per_address, side->peer_key);
 	tls_free(side->tls);
+	pass_free(side->pass);
 	free(side->peer);
 	free(side);
 	c->side = NULL;
@@ -120,7 +132,8 @@ static void send_last(struct worker *w, struct connection *c, uint16_t close_cod
 	if (c->stage == STAGE_FRAMES && close_code > 0)
 		frames_append_close(w, c, close_code);
 	frames_seal(w, c);
-	if (w->out.len == 0 || w->out.failed || c->output || c->is_broken)
+	if (w->out.len == 0 || w->out.failed || c->is_broken || c->is_mute ||
+		channel_is_committed(c))
 		return;
 	ssize_t n = channel_send(c, w->out.data, w->out.len);
 	counter_add(worker_counters(w), COUNTER_bytes_out, n > 0 ? (uint64_t)n : 0);
@@ -246,19 +259,43 @@ static bool consume(struct worker *w, struct connection *c, size_t n) REQUIRES(r
 	return false;
 }
 
+/* TLS at a port that has none: nothing that could be answered there would be understood. */
+static bool is_misplaced_tls(struct worker *w, const struct connection *c, size_t n)
+	REQUIRES(role_worker)
+{
+	if (!channel_is_bare(c) || c->input || !tls_looks_like_client_hello(w->in, n))
+		return false;
+	log_info("TLS at a port for plain text",
+		LOG_TEXT("port", transport_word((enum transport)c->transport)));
+	worker_count(w, COUNTER_tls_misplaced);
+	return true;
+}
+
+/* Heard. And the time since it was heard last buys messages: who sends no more than these needs no bucket. */
+static void stamp(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	uint32_t fresh = w->stamp_ms + c->timeout_ms; /* relaxed: see stamps.h */
+	uint32_t passed_ms = fresh - atomic_load_explicit(c->u.live.stamp, memory_order_relaxed);
+	atomic_store_explicit(c->u.live.stamp, fresh, memory_order_relaxed);
+	c->was_pinged = false;
+	w->allowance =
+		passed_ms < INT32_MAX ? (uint64_t)passed_ms * w->shared->params.message_rate : 0;
+}
+
 enum heard worker_read(struct worker *w, struct connection *c)
 {
 	bool grew = false;
 	ssize_t n = channel_receive(c, w->in, READ_MAX, &grew);
 	worker_tick(w);
-	if (grew && LIKELY(c->phase == PHASE_LIVE)) { /* relaxed: see stamps.h */
-		atomic_store_explicit(
-			c->u.live.stamp, w->stamp_ms + c->timeout_ms, memory_order_relaxed);
-		c->was_pinged = false;
-	}
+	if (grew && LIKELY(c->phase == PHASE_LIVE))
+		stamp(w, c);
 	if (n > 0) {
 		counter_add(worker_counters(w), COUNTER_bytes_in, (uint64_t)n);
-		if (n == READ_MAX || c->has_hangup || !channel_is_bare(c))
+		if (c->phase == PHASE_HELLO && is_misplaced_tls(w, c, (size_t)n)) {
+			worker_close(w, c);
+			return HEARD_END;
+		}
+		if (n == READ_MAX || c->has_hangup || channel_has_more(c))
 			worker_want_read(w, c);
 		return consume(w, c, (size_t)n) ? HEARD_BYTES : HEARD_END;
 	}
@@ -268,6 +305,8 @@ enum heard worker_read(struct worker *w, struct connection *c)
 	}
 	if (n == -EAGAIN && !c->is_broken) {
 		c->has_hangup = false;
+		if (channel_has_more(c))
+			worker_want_read(w, c);
 		return grew ? HEARD_BYTES : HEARD_NOTHING;
 	}
 	end_of_stream(w, c, n == -EAGAIN ? EIO : (int)-n);
@@ -328,62 +367,67 @@ bool peer_resume(struct worker *w, struct connection *c)
 
 /* --- alarms --- */
 
-void worker_set_alarm(struct worker *w, const struct connection *c, uint64_t due_ms)
+void worker_set_alarm(
+	struct worker *w, const struct connection *c, enum alarm_kind kind, uint64_t due_ms)
 {
 	uint64_t last_ms = w->now.mono_ms + ALARM_MAX_MS;
-	struct alarm alarm = {.due_ms = due_ms < last_ms ? due_ms : last_ms,
-		.fd = (uint32_t)c->fd,
-		.generation = c->generation};
+	struct alarm alarm = {.fd = (uint32_t)c->fd, .generation = c->generation};
+	alarm.due_ms = (due_ms < last_ms ? due_ms : last_ms) & ((UINT64_C(1) << 56) - 1);
+	alarm.kind = (uint8_t)kind;
 	if (alarm_set(&w->alarms, alarm) != 0)
 		worker_count(w, COUNTER_out_of_memory);
 }
 
 /* A ping at two thirds of a silence, once: a background tab whose timers are throttled is then heard by its browser's
- * pong. When to look again. */
-static uint64_t ping_if_silent(struct worker *w, struct connection *c) REQUIRES(role_worker)
+ * pong. */
+static void ring_for_ping(struct worker *w, struct connection *c) REQUIRES(role_worker)
 {
-	uint32_t stamp = atomic_load_explicit(c->u.live.stamp, memory_order_relaxed);
-	int32_t left_ms = (int32_t)(stamp - c->timeout_ms / 3 - (uint32_t)w->now.mono_ms);
-	if (left_ms > 0)
-		return w->now.mono_ms + (uint32_t)left_ms;
+	if (c->phase != PHASE_LIVE)
+		return;
+	uint32_t stamp_ms = atomic_load_explicit(c->u.live.stamp, memory_order_relaxed);
+	int32_t left_ms = (int32_t)(stamp_ms - c->timeout_ms / 3 - (uint32_t)w->now.mono_ms);
+	if (left_ms > 0) {
+		worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + (uint32_t)left_ms);
+		return;
+	}
+	worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + c->timeout_ms / 3 + 1);
 	if (!c->was_pinged && !c->output) {
 		c->was_pinged = true;
 		frames_ping(w, c);
 	}
-	return w->now.mono_ms + c->timeout_ms / 3 + 1;
 }
 
-/* False where the connection is gone. */
-static bool ring(struct worker *w, struct connection *c, uint64_t *next_ms) REQUIRES(role_worker)
+static void ring_for_expiry(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	if (c->phase != PHASE_LIVE)
+		return;
+	uint64_t expires_ms = c->side->pass->expires_ms;
+	if (expires_ms > w->now.mono_ms) {
+		worker_set_alarm(w, c, ALARM_EXPIRY, expires_ms);
+		return;
+	}
+	worker_end_session(w, c, REASON_EXPIRED);
+	output_cut(w, c);
+	reply_bye(&w->out, NULL, 0, REASON_EXPIRED, UINT64_MAX);
+	worker_farewell(w, c, reason_close_code(REASON_EXPIRED), false);
+}
+
+static void ring_for_open_message(struct worker *w, struct connection *c) REQUIRES(role_worker)
 {
 	struct side *side = c->side;
-	if (side && side->websocket) {
-		uint64_t end_ms = side->open_since_ms + OPEN_MESSAGE_MS;
-		if (end_ms <= w->now.mono_ms) {
-			worker_count(w, COUNTER_open_messages_refused);
-			if (c->phase == PHASE_LIVE)
-				worker_end_session(w, c, REASON_VIOLATION);
-			worker_farewell(w, c, reason_close_code(REASON_VIOLATION), false);
-			return false;
-		}
-		*next_ms = end_ms < *next_ms ? end_ms : *next_ms;
+	side->has_open_alarm = side->websocket;
+	if (!side->websocket)
+		return;
+	uint64_t end_ms = side->open_since_ms + OPEN_MESSAGE_MS;
+	if (end_ms > w->now.mono_ms) {
+		worker_set_alarm(w, c, ALARM_OPEN_MESSAGE, end_ms);
+		return;
 	}
-	if (c->phase != PHASE_LIVE)
-		return true;
-	if (side && side->expires_ms > 0) {
-		if (side->expires_ms <= w->now.mono_ms) {
-			worker_end_session(w, c, REASON_EXPIRED);
-			reply_bye(&w->out, NULL, 0, REASON_EXPIRED, UINT64_MAX);
-			worker_farewell(w, c, reason_close_code(REASON_EXPIRED), false);
-			return false;
-		}
-		*next_ms = side->expires_ms < *next_ms ? side->expires_ms : *next_ms;
-	}
-	if (c->stage == STAGE_FRAMES) {
-		uint64_t ping_ms = ping_if_silent(w, c);
-		*next_ms = ping_ms < *next_ms ? ping_ms : *next_ms;
-	}
-	return true;
+	worker_count(w, COUNTER_open_messages_refused);
+	if (c->phase == PHASE_LIVE)
+		worker_end_session(w, c, REASON_VIOLATION);
+	output_cut(w, c);
+	worker_farewell(w, c, reason_close_code(REASON_VIOLATION), false);
 }
 
 void peer_ring(struct worker *w)
@@ -393,8 +437,18 @@ void peer_ring(struct worker *w)
 		struct connection *c = connections_at(&w->connections, alarm.fd);
 		if (!c || c->generation != alarm.generation || c->phase == PHASE_LINGER)
 			continue;
-		uint64_t next_ms = UINT64_MAX;
-		if (ring(w, c, &next_ms) && next_ms != UINT64_MAX)
-			worker_set_alarm(w, c, next_ms);
+		switch ((enum alarm_kind)alarm.kind) {
+		case ALARM_PING:
+			ring_for_ping(w, c);
+			break;
+		case ALARM_EXPIRY:
+			ring_for_expiry(w, c);
+			break;
+		case ALARM_OPEN_MESSAGE:
+			ring_for_open_message(w, c);
+			break;
+		case ALARM_N:
+			break;
+		}
 	}
 }

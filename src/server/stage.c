@@ -3,6 +3,8 @@
 
 #include "server/worker_private.h"
 
+#include "auth/peer_key.h"
+#include "auth/per_address.h"
 #include "base/ensure.h"
 #include "base/log.h"
 #include "net/tls.h"
@@ -32,7 +34,12 @@ static bool enter(struct worker *w, struct connection *c, enum stage stage) REQU
 	if (stage != STAGE_TLS)
 		return true;
 	struct side *side = connection_side(c);
-	int err = side ? tls_new(NULL, c->fd, &side->tls) : -ENOMEM;
+	struct tls_context *newer = atomic_exchange(&w->shared->tls_offers[w->index], NULL);
+	if (newer) {
+		tls_context_unref(w->tls);
+		w->tls = newer;
+	}
+	int err = side ? tls_new(w->tls, c->fd, &side->tls) : -ENOMEM;
 	if (!err)
 		return true;
 	worker_count(w, COUNTER_out_of_memory);
@@ -53,6 +60,32 @@ bool stage_begin(struct worker *w, struct connection *c, bool has_proxy_header)
 }
 
 /* --- PROXY header --- */
+
+/* Who the connection is from, as the header says. False: no memory, or too many of that address. */
+static bool set_peer(struct worker *w, struct connection *c, const struct proxy_header *header)
+	REQUIRES(role_worker)
+{
+	struct side *side = connection_side(c);
+	if (!side)
+		return false;
+	side->is_local_proxy = !header->has_address;
+	if (!header->has_address)
+		return true;
+	side->peer = malloc(sizeof(*side->peer));
+	if (!side->peer)
+		return false;
+	*side->peer = header->from;
+	uint64_t key = peer_key(side->peer);
+	if (!w->shared->per_address || key == 0)
+		return true;
+	if (per_address_enter(w->shared->per_address, key) != 0) {
+		worker_count(w, COUNTER_refused_address);
+		return false;
+	}
+	side->peer_key = key;
+	side->is_counted = true;
+	return true;
+}
 
 /* Looked at where it lies and then taken to the byte: what follows may be TLS, and then it is not ours to read. */
 bool stage_take_proxy(struct worker *w, struct connection *c)
@@ -79,7 +112,8 @@ bool stage_take_proxy(struct worker *w, struct connection *c)
 		worker_close(w, c);
 		return false;
 	}
-	if (recv(c->fd, w->in, header.used, MSG_DONTWAIT) != (ssize_t)header.used) {
+	if (recv(c->fd, w->in, header.used, MSG_DONTWAIT) != (ssize_t)header.used ||
+		!set_peer(w, c, &header)) {
 		worker_close(w, c);
 		return false;
 	}
@@ -96,15 +130,17 @@ bool stage_shake_hands(struct worker *w, struct connection *c)
 		return false;
 	}
 	w->n_signatures++;
-	const char *why = NULL;
-	int err = tls_handshake(c->side->tls, &why);
-	if (err == -EAGAIN)
-		return false;
-	if (err) {
-		log_info("TLS handshake failed",
-			LOG_TEXT("why", why ? why : "the connection ended"), LOG_ERRNO(-err));
+	int progress = tls_handshake(c->side->tls);
+	if (progress < 0) {
+		log_info("TLS handshake failed", LOG_TEXT("why", tls_reason(c->side->tls)),
+			LOG_ERRNO(-progress));
 		worker_count(w, COUNTER_tls_failed);
 		worker_close(w, c);
+		return false;
+	}
+	if (progress != TLS_DONE) {
+		if (tls_has_more(c->side->tls))
+			worker_want_read(w, c);
 		return false;
 	}
 	worker_count(w, COUNTER_tls_handshakes);

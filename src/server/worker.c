@@ -3,6 +3,8 @@
 #include "base/ensure.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "net/tls.h"
+#include "server/channel.h"
 #include "server/worker_private.h"
 
 #include <errno.h>
@@ -68,7 +70,7 @@ static void handle_connection(struct worker *w, const struct poller_event *e) RE
 		return;
 	if (c->stage == STAGE_TLS) /* after those who are ready: a handshake takes long */
 		worker_want_read(w, c);
-	else if (e->is_readable || e->has_hangup)
+	else if (e->is_readable || e->has_hangup || channel_reads_when_writable(c))
 		worker_read_any(w, c);
 }
 
@@ -246,9 +248,9 @@ static void say_bye(struct worker *w) REQUIRES(role_worker)
 		struct connection *c = connections_at(&w->connections, fd);
 		if (!c || c->phase == PHASE_LINGER)
 			continue;
-		output_free(w, c);
 		if (c->phase == PHASE_LIVE)
 			worker_let_go(w, c);
+		output_cut(w, c);
 		if (c->stage >= STAGE_FRAMES)
 			reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
 		worker_farewell(w, c, reason_close_code(REASON_SHUTDOWN), false);
@@ -376,6 +378,7 @@ void worker_free(struct worker *w)
 	buffer_free(&w->out);
 	alarm_destroy(&w->alarms);
 	websocket_free(w->websocket);
+	tls_context_unref(w->tls);
 	free(w->in);
 	free(w->listeners);
 	free(w);

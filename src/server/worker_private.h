@@ -70,6 +70,9 @@ struct worker {
 		*websocket; /* reads the frames of whoever has none open; NULL: not made yet */
 	uint32_t n_open_messages;
 	uint32_t n_signatures; /* in this turn */
+	uint64_t
+		allowance; /* of messages, in RATE_UNITS: what the last read's sender may send without a bucket */
+	struct tls_context *tls; /* for new connections */
 	struct alarms alarms;
 	/* the present */
 	uint64_t now_ns;
@@ -104,8 +107,10 @@ uint64_t worker_retry_ms(const struct worker *);
 void worker_want_read(struct worker *, struct connection *) REQUIRES(role_worker);
 void worker_forget_read(struct worker *, struct connection *) REQUIRES(role_worker);
 
-/* A new connection from a listener, or negative errno; the descriptor is the worker's then. */
-int worker_adopt(struct worker *, int fd, enum transport) REQUIRES(role_worker);
+/* A new connection from a listener, or negative errno; the descriptor is the worker's then. 'key': the address that it is
+ * counted by, and has been; 0: none. 'is_proxied': a PROXY header comes first. */
+int worker_adopt(struct worker *, int fd, enum transport, uint64_t key, bool is_proxied)
+	REQUIRES(role_worker);
 
 /* What a read came to, for those who asked for it. */
 enum heard { HEARD_BYTES, HEARD_NOTHING, HEARD_END };
@@ -141,7 +146,7 @@ void peer_turn_out(struct worker *, struct connection *) REQUIRES(role_worker);
  * lingers) since. */
 bool peer_resume(struct worker *, struct connection *) REQUIRES(role_worker);
 /* The connection is to be looked at then, or a while before. */
-void worker_set_alarm(struct worker *, const struct connection *, uint64_t due_ms)
+void worker_set_alarm(struct worker *, const struct connection *, enum alarm_kind, uint64_t due_ms)
 	REQUIRES(role_worker);
 /* Connections whose alarm is due. */
 void peer_ring(struct worker *) REQUIRES(role_worker);
@@ -157,6 +162,19 @@ int accept_begin(struct worker *) REQUIRES(role_worker);
 void accept_some(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
 /* The stop: what still waits is told so; then the listeners are closed. */
 void accept_close(struct worker *) REQUIRES(role_worker);
+
+/* --- pass.c: who may come in, and whom it may watch --- */
+
+/* Whether a hello may go on: its token is verified, or none is needed. On WIRE_OK '*ret_user' is who it is, and '*ret_pass'
+ * (NULL: none is needed) is the caller's. 'why' is for people. */
+enum wire_error pass_check(struct worker *, struct connection *, const struct message *,
+	struct slice *ret_user, struct pass **ret_pass, const char **ret_why) REQUIRES(role_worker);
+/* The same of a token in an update: it replaces the session's pass. */
+enum wire_error pass_renew(struct worker *, struct connection *, const struct message *,
+	const char **ret_why) REQUIRES(role_worker);
+bool pass_allows(const struct worker *, const struct connection *, struct slice user)
+	REQUIRES(role_worker);
+void pass_free(struct pass *);
 
 /* --- stage.c: each false when the connection is gone (or lingers), or when there is no more to do with it now --- */
 
@@ -202,6 +220,8 @@ void roster_query(struct worker *, struct connection *, const struct message *)
 	REQUIRES(role_worker);
 /* Goes on with a reply that waits. False when it is not done: the peer took no more. */
 bool roster_continue(struct worker *, struct connection *, struct roster *) REQUIRES(role_worker);
+/* Ends those watches that the session's pass does not allow any more. */
+void roster_prune(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Takes down watches of connections that are gone, within 'until_ns'; true when none are left. */
 bool roster_bury(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
 /* Reads again some of what is watched; true when done. */
@@ -217,6 +237,8 @@ bool output_push(struct worker *, struct connection *) REQUIRES(role_worker);
 /* The peer takes more: goes on with what is kept. */
 void output_continue(struct worker *, struct connection *) REQUIRES(role_worker);
 void output_free(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Drops what the peer does not take, but for the end of a line under way: what is said after it is the last. */
+void output_cut(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Tells a connection what is dirty, at most a slice of it. */
 void output_flush(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Connections in the flush list, within 'until_ns'; true when none are left. */

@@ -33,6 +33,7 @@ struct reading {
 	const char *end; /* of the bytes there are: a piece that ends here may be cut */
 	unsigned n_headers;
 	bool is_complete;
+	bool has_odd_name; /* of a header */
 	enum header header; /* whose value is next; HEADER_N: one of no interest */
 	unsigned n[HEADER_N];
 	struct slice value[HEADER_N]; /* the last of each */
@@ -119,6 +120,7 @@ static int on_header_field(http_parser *parser, const char *at, size_t len)
 		return 0;
 	if (++r->n_headers > UPGRADE_HEADERS_MAX)
 		return -1;
+	r->has_odd_name |= memchr(at, ' ', len) != NULL;
 	r->header = 0;
 	while (r->header < HEADER_N && !slice_is((struct slice){at, len}, headers[r->header].name))
 		r->header++;
@@ -173,6 +175,8 @@ static bool has_odd_lines(const char *head, size_t len)
 	const char *end = head + len;
 	const char *at = head;
 
+	if (len < 4 || memcmp(end - 4, "\r\n\r\n", 4) != 0)
+		return true;
 	while ((at = memchr(at, '\n', (size_t)(end - at)))) {
 		if (at == head || at[-1] != '\r')
 			return true;
@@ -181,6 +185,24 @@ static bool has_odd_lines(const char *head, size_t len)
 			return true;
 	}
 	return false;
+}
+
+/* Debian's http-parser is built to be lenient: it takes HTTX for HTTP, two spaces for one, tabs in a path,
+ * spaces in names, and any byte behind the last carriage return. */
+static bool has_odd_request_line(
+	const http_parser *parser, const struct reading *r, const char *head)
+{
+	const char *method = http_method_str((enum http_method)parser->method);
+	size_t method_len = strlen(method);
+	const char *at = r->path.text - method_len - 1;
+
+	if (at < head || memcmp(at, method, method_len) != 0)
+		return true;
+	for (size_t i = 0; i < r->path.len; i++) {
+		if (is_blank(r->path.text[i]) || r->path.text[i] == '\f')
+			return true;
+	}
+	return memcmp(r->path.text + r->path.len, " HTTP/", 6) != 0;
 }
 
 static bool has_repeated(const struct reading *r)
@@ -214,8 +236,12 @@ static enum upgrade_what judge(const http_parser *parser, const struct reading *
 		return refuse(ret, 400, "a folded line, or one that does not end with CRLF");
 	if (parser->http_major != 1 || parser->http_minor < 1)
 		return refuse(ret, 505, "HTTP/1.1 is needed");
+	if (has_odd_request_line(parser, r, head))
+		return refuse(ret, 400, "the request line is odd");
 	if (parser->method != HTTP_GET)
 		return refuse(ret, 405, "the method must be GET");
+	if (r->has_odd_name)
+		return refuse(ret, 400, "a space in the name of a header");
 	if (has_repeated(r))
 		return refuse(ret, 400, "a header is repeated that must not be");
 	if (r->n[HEADER_CONTENT_LENGTH] > 0 || r->n[HEADER_TRANSFER_ENCODING] > 0)
@@ -242,7 +268,7 @@ static enum upgrade_what judge(const http_parser *parser, const struct reading *
 enum upgrade_what upgrade_parse(const char *data, size_t len, size_t searched, struct upgrade *ret)
 {
 	size_t max = len < UPGRADE_HEAD_MAX ? len : UPGRADE_HEAD_MAX;
-	bool is_waiting = searched > 0 && searched < UPGRADE_HEAD_MAX && len < UPGRADE_HEAD_MAX;
+	bool is_waiting = searched > 0 && len < UPGRADE_HEAD_MAX;
 
 	*ret = (struct upgrade){0};
 	if (len == 0) /* to the parser it would mean the end of the stream */

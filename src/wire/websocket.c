@@ -118,8 +118,9 @@ static ssize_t give(uint8_t *to, size_t room, int flags, void *arg)
 	if (is_header) {
 		wanted = header_len(ws) - ws->header_len;
 	} else {
-		/* Here wslay has found the header to be good: now, before any payload is there. */
-		judge_length(ws);
+		/* Here wslay has found the header to be good: the time to judge it, before any payload. */
+		if (ws->payload_len == 0)
+			judge_length(ws);
 		wanted = claimed_len(ws) - ws->payload_len;
 	}
 	size_t n = wanted < room ? (size_t)wanted : room;
@@ -274,7 +275,7 @@ enum websocket_what websocket_feed(struct websocket *ws, const char *data, size_
 	struct wslay_frame_iocb io;
 
 	ws->data = data;
-	ws->len = len;
+	ws->len = ws->fault == WEBSOCKET_MORE ? len : 0;
 	ws->max_message = max_message;
 	*ret = (struct websocket_event){0};
 	if (ws->is_told)

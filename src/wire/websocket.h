@@ -9,7 +9,7 @@
  * Threads  any, one at a time.
  * Memory   beside the context: nothing for a message that comes in one frame, in one piece, of up to 4 KiB;
  *          else at most twice what came of it (256 bytes at least), and max_message bounds what may come.
- *          An idle one keeps 16 KiB at most.
+ *          An idle one keeps 16 KiB at most (what a message had beyond that goes with the next call).
  * Time     each byte is looked at once. How long a message may be open is the caller's to say: fragments of
  *          no bytes may come for ever.
  * Errors   as events. */
