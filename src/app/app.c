@@ -1,7 +1,9 @@
 #include "app/app.h"
 
 #include "admin/http.h"
+#include "app/credentials.h"
 #include "app/settings.h"
+#include "auth/networks.h"
 #include "base/clock.h"
 #include "base/log.h"
 #include "net/descriptors.h"
@@ -12,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sysexits.h>
 #include <time.h>
 
@@ -20,6 +23,8 @@ enum { MAILBOX_EVENTS = 8192 }; /* a worker's; 128 KB */
 struct app {
 	const struct settings *settings;
 	uint64_t n_descriptors;
+	struct credentials credentials;
+	struct networks proxy_trusted;
 	struct telemetry *telemetry;
 	struct server *server;
 	struct admin *admin;
@@ -34,11 +39,18 @@ static void stop_signals(sigset_t *ret)
 	sigaddset(ret, SIGINT);
 }
 
+/* Those that main waits for. */
+static void awaited_signals(sigset_t *ret)
+{
+	stop_signals(ret);
+	sigaddset(ret, SIGHUP);
+}
+
 /* Blocked in every thread from here on: main waits for them. A peer that is gone is an error of the write, not a signal. */
 static void prepare_signals(void)
 {
 	sigset_t set;
-	stop_signals(&set);
+	awaited_signals(&set);
 	pthread_sigmask(SIG_BLOCK, &set, NULL);
 	signal(SIGPIPE, SIG_IGN);
 }
@@ -53,13 +65,32 @@ static void let_second_signal_kill(void)
 	pthread_sigmask(SIG_UNBLOCK, &set, NULL);
 }
 
-static void wait_for_stop(void)
+/* SIGHUP: files that may have changed are read again; what is broken keeps what there is. */
+static void reload(struct app *a)
+{
+	if (!a->credentials.tls && !a->credentials.keyring) {
+		log_info("SIGHUP: there is nothing to read again");
+		return;
+	}
+	if (credentials_reload(a->settings, &a->credentials) == 0) {
+		server_replace_tls(a->server, a->credentials.tls);
+		log_info("reloaded");
+	} else {
+		log_error("not reloaded: what was loaded before stays");
+	}
+}
+
+static void serve(struct app *a)
 {
 	sigset_t set;
-	int sig;
-	stop_signals(&set);
-	while (sigwait(&set, &sig) != 0)
-		continue;
+	int sig = 0;
+	awaited_signals(&set);
+	while (sig != SIGTERM && sig != SIGINT) {
+		if (sigwait(&set, &sig) != 0)
+			continue;
+		if (sig == SIGHUP)
+			reload(a);
+	}
 	log_info("stopping", LOG_TEXT("signal", sig == SIGTERM ? "SIGTERM" : "SIGINT"));
 }
 
@@ -74,8 +105,28 @@ static int start_telemetry(struct app *a)
 	return -ENOMEM;
 }
 
+/* A file that is not there, or not what it should be, is a mistake in the settings: -EBADMSG. */
+static int load_credentials(struct app *a)
+{
+	int err = credentials_load(a->settings, &a->credentials);
+	return !err || err == -EACCES || err == -EPERM || err == -ENOMEM ? err : -EBADMSG;
+}
+
+/* They were parsed once when the settings were checked. */
+static void parse_networks(struct app *a)
+{
+	const struct text_list *list = &a->settings->proxy_trusted;
+	const char *why;
+	for (size_t i = 0; i < list->n; i++) {
+		struct network *next = &a->proxy_trusted.all[a->proxy_trusted.n];
+		if (network_parse(list->items[i], strlen(list->items[i]), next, &why) == 0)
+			a->proxy_trusted.n++;
+	}
+}
+
 static int make_server(struct app *a)
 {
+	parse_networks(a);
 	const struct settings *s = a->settings;
 	struct server_params params = {
 		.listen = s->listen.items,
@@ -95,6 +146,17 @@ static int make_server(struct app *a)
 		.max_watches_total = s->max_watches_total,
 		.max_connections = s->max_connections,
 		.n_remembered = s->remember,
+		.max_connections_per_address = s->max_connections_per_address,
+		.message_rate = (uint32_t)s->message_rate,
+		.login_rate = (uint32_t)s->login_rate,
+		.allowed_origins = s->allowed_origins.items,
+		.n_allowed_origins = s->allowed_origins.n,
+		.proxy_trusted = a->proxy_trusted.n > 0 ? &a->proxy_trusted : NULL,
+		.allow_plaintext = s->allow_plaintext,
+		.tls = a->credentials.tls,
+		.tokens = a->credentials.keyring ? &a->credentials.rules : NULL,
+		.keyring = a->credentials.keyring,
+		.watch_all = s->default_watch == DEFAULT_WATCH_ALL,
 		.n_descriptors = a->n_descriptors,
 		.mailbox_capacity = MAILBOX_EVENTS,
 		.telemetry = a->telemetry,
@@ -173,6 +235,8 @@ static int start(struct app *a)
 	a->n_descriptors = descriptors_raise_limit();
 	int err = start_telemetry(a);
 	if (!err)
+		err = load_credentials(a);
+	if (!err)
 		err = make_server(a);
 	if (!err)
 		err = start_admin(a);
@@ -212,6 +276,7 @@ static void stop(struct app *a)
 	}
 	admin_stop(a->admin);
 	server_free(a->server);
+	credentials_free(&a->credentials);
 	telemetry_free(a->telemetry);
 }
 
@@ -223,6 +288,8 @@ static int exit_code(int err)
 	case EACCES:
 	case EPERM:
 		return EX_NOPERM;
+	case EBADMSG: /* see load_credentials() */
+		return EX_CONFIG;
 	default:
 		return EX_UNAVAILABLE;
 	}
@@ -234,7 +301,7 @@ int app_run(const struct settings *settings)
 	prepare_signals();
 	int err = start(&app);
 	if (!err) {
-		wait_for_stop();
+		serve(&app);
 		let_second_signal_kill();
 		drain(&app);
 	}

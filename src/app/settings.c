@@ -236,6 +236,17 @@ static void load_workers_default(struct settings *s)
 	s->workers = cpus < spec->high ? cpus : spec->high;
 }
 
+bool settings_have_tokens(const struct settings *s)
+{
+	return s->jwt_secret || s->jwt_jwks_file;
+}
+
+static void load_watch_default(struct settings *s)
+{
+	if (s->origins[SETTING_DEFAULT_WATCH] == SETTING_ORIGIN_DEFAULT)
+		s->default_watch = settings_have_tokens(s) ? DEFAULT_WATCH_NONE : DEFAULT_WATCH_ALL;
+}
+
 /* -ENOMEM, or 0: other errors have been told, and leave the setting not good. */
 static int load_one(struct loading *l, enum setting which)
 {
@@ -274,6 +285,7 @@ int settings_load(char *const environ[], FILE *err_to, struct settings *ret)
 		take_variable(&l, *variable);
 	for (unsigned i = 0; i < SETTING_N && err == 0; i++)
 		err = load_one(&l, i);
+	load_watch_default(&l.settings);
 	if (err == 0)
 		settings_check(&l.settings, l.good, &l.complaints);
 	if (err == -ENOMEM)

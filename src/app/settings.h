@@ -41,6 +41,9 @@ extern const struct setting_spec setting_specs[SETTING_N];
 int settings_load(char *const environ[], FILE *err, struct settings *ret);
 void settings_free(struct settings *);
 
+/* Whether logins need a token. */
+bool settings_have_tokens(const struct settings *);
+
 /* Sets the log up as they say, and says there in one line what was ignored of the environment. */
 void settings_apply_log(const struct settings *);
 

@@ -1,14 +1,12 @@
 #include "app/settings_check.h"
 
+#include "auth/algorithm.h"
+#include "auth/networks.h"
+#include "wire/upgrade.h"
+
 #include <inttypes.h>
 #include <stdarg.h>
 #include <string.h>
-
-/* Transports that this build serves. */
-static const bool transport_is_served[TRANSPORT_N] = {
-	[TRANSPORT_TCP] = true,
-	[TRANSPORT_UNIX] = true,
-};
 
 static const bool transport_is_encrypted[TRANSPORT_N] = {
 	[TRANSPORT_TLS] = true,
@@ -87,19 +85,20 @@ static void check_listen_url(const struct settings *s, const struct listen_url *
 	char text[ADDRESS_TEXT_MAX];
 
 	listen_url_format(url, text);
-	if (!transport_is_served[url->transport]) {
-		complain(c, name, "", text,
-			"this build does not serve %s: expected tcp:// or unix://",
-			transport_word(url->transport));
-		return;
-	}
+	if (is_encrypted && good[SETTING_TLS_CERT] && good[SETTING_TLS_KEY] &&
+		!(s->tls_cert && s->tls_key))
+		complain(c, name, "", text, "expected %s and %s with it",
+			setting_specs[SETTING_TLS_CERT].name, setting_specs[SETTING_TLS_KEY].name);
 	if (address_is_loopback(&url->address))
 		return;
-	if (!is_encrypted && good[SETTING_ALLOW_PLAINTEXT] && !s->allow_plaintext)
+	/* Behind a proxy plain text is meant; whoever else comes is refused when it comes. */
+	if (!is_encrypted && good[SETTING_ALLOW_PLAINTEXT] && !s->allow_plaintext &&
+		s->proxy_trusted.n == 0)
 		complain(c, name, "", text,
-			"neither loopback nor encrypted: expected %s=true with it",
-			setting_specs[SETTING_ALLOW_PLAINTEXT].name);
-	if (good[SETTING_ALLOW_ANONYMOUS] && !s->allow_anonymous)
+			"neither loopback nor encrypted: expected %s=true or %s with it",
+			setting_specs[SETTING_ALLOW_PLAINTEXT].name,
+			setting_specs[SETTING_PROXY_TRUSTED].name);
+	if (good[SETTING_ALLOW_ANONYMOUS] && !s->allow_anonymous && !settings_have_tokens(s))
 		complain(c, name, "", text,
 			"not loopback, and no tokens are asked for: expected %s=true with it",
 			setting_specs[SETTING_ALLOW_ANONYMOUS].name);
@@ -154,9 +153,50 @@ static void check_admin(const struct settings *s, const bool *good, struct compl
 	}
 }
 
+static void check_tokens(const struct settings *s, const bool *good, struct complaints *c)
+{
+	static const enum setting needs_keys[] = {
+		SETTING_JWT_ALGORITHMS, SETTING_JWT_ISSUER, SETTING_JWT_AUDIENCE};
+
+	if (settings_have_tokens(s) || !good[SETTING_JWT_SECRET] || !good[SETTING_JWT_JWKS_FILE])
+		return;
+	for (size_t i = 0; i < ARRAY_LEN(needs_keys); i++)
+		if (s->origins[needs_keys[i]] != SETTING_ORIGIN_DEFAULT)
+			complain(c, setting_specs[needs_keys[i]].name, "", NULL,
+				"expected %s or %s with it", setting_specs[SETTING_JWT_SECRET].name,
+				setting_specs[SETTING_JWT_JWKS_FILE].name);
+}
+
+static void check_lists(const struct settings *s, struct complaints *c)
+{
+	struct network network;
+	const char *why;
+
+	for (size_t i = 0; i < s->proxy_trusted.n; i++) {
+		const char *text = s->proxy_trusted.items[i];
+		if (network_parse(text, strlen(text), &network, &why) < 0)
+			complain(c, setting_specs[SETTING_PROXY_TRUSTED].name, "", text,
+				"expected %s", why);
+	}
+	for (size_t i = 0; i < s->allowed_origins.n; i++) {
+		const char *text = s->allowed_origins.items[i];
+		if (!upgrade_origin_is_valid(text))
+			complain(c, setting_specs[SETTING_ALLOWED_ORIGINS].name, "", text,
+				"expected scheme://host, scheme://host:port, null or *");
+	}
+	for (size_t i = 0; i < s->jwt_algorithms.n; i++) {
+		const char *text = s->jwt_algorithms.items[i];
+		if (algorithm_parse(text, strlen(text)) == ALGORITHM_N)
+			complain(c, setting_specs[SETTING_JWT_ALGORITHMS].name, "", text,
+				"expected algorithms of RFC 7518, such as RS256");
+	}
+}
+
 void settings_check(const struct settings *s, const bool good[SETTING_N], struct complaints *c)
 {
 	check_heartbeats(s, good, c);
 	check_listen(s, good, c);
 	check_admin(s, good, c);
+	check_tokens(s, good, c);
+	check_lists(s, c);
 }

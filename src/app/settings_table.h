@@ -18,7 +18,7 @@
 /* clang-format off */
 #define SETTINGS(X) \
 	X(URLS, listen, LISTEN, "tcp://127.0.0.1:7400", 1, 16, \
-		"where clients connect: tcp://host:port and unix:///path, with commas;\n" \
+		"where clients connect: tcp, tls, ws, wss://host:port and unix:///path, with commas;\n" \
 		"hosts are numeric, * is every address, IPv6 stands in [ ]") \
 	X(ADDRESS, admin_listen, ADMIN_LISTEN, "127.0.0.1:7402", 0, 0, \
 		"host:port of the admin HTTP: /stats, /healthz, /readyz") \
@@ -56,8 +56,35 @@
 	X(BOOL, allow_anonymous, ALLOW_ANONYMOUS, "false", 0, 0, \
 		"whether listeners off loopback may do without tokens:\n" \
 		"anyone who reaches them can log in as anyone") \
+	X(PATH, tls_cert, TLS_CERT, NULL, 1, 4095, \
+		"PEM file of the certificate and its chain; read again on SIGHUP") \
+	X(PATH, tls_key, TLS_KEY, NULL, 1, 4095, \
+		"PEM file of its key") \
+	X(SECRET, jwt_secret, JWT_SECRET, NULL, 32, 1024, \
+		"the key of HS256 tokens, 32 bytes at least; turns tokens on") \
+	X(PATH, jwt_jwks_file, JWT_JWKS_FILE, NULL, 1, 4095, \
+		"a JWK set with the keys of tokens, read again on SIGHUP; turns tokens on") \
+	X(TEXTS, jwt_algorithms, JWT_ALGORITHMS, NULL, 1, 16, \
+		"which algorithms tokens may be signed with; by default what the keys allow") \
+	X(TEXT, jwt_issuer, JWT_ISSUER, NULL, 1, 1024, \
+		"what the iss of a token must be") \
+	X(TEXT, jwt_audience, JWT_AUDIENCE, NULL, 1, 1024, \
+		"what the aud of a token must be, or hold") \
+	X(DURATION, jwt_leeway_ms, JWT_LEEWAY, "30s", 0, 3600 * 1000, \
+		"how far clocks may differ in judging a token's times") \
+	X(WORD, default_watch, DEFAULT_WATCH, NULL, SETTING_WORDS_WATCH, 0, \
+		"who may be watched by a session without a watch claim, all or none;\n" \
+		"by default all without tokens, none with them") \
+	X(TEXTS, allowed_origins, ALLOWED_ORIGINS, NULL, 0, 64, \
+		"origins of the pages that may open a WebSocket, * for all; clients that send\n" \
+		"none are no browsers, and are let in") \
+	X(TEXTS, proxy_trusted, PROXY_TRUSTED, NULL, 0, 64, \
+		"networks whose connections begin with a PROXY protocol header, v1 or v2:\n" \
+		"address or address/bits") \
 	X(COUNT, max_connections, MAX_CONNECTIONS, "0", 0, 100 * 1000 * 1000, \
 		"connections in all, 0 for no limit but that of descriptors") \
+	X(COUNT, max_connections_per_address, MAX_CONNECTIONS_PER_ADDRESS, "0", 0, 10 * 1000 * 1000, \
+		"connections of one address, 0 for no limit") \
 	X(COUNT, max_sessions_per_user, MAX_SESSIONS_PER_USER, "16", 1, 1000, \
 		"devices of a user at a time; one more replaces the longest silent") \
 	X(COUNT, max_watches, MAX_WATCHES, "10000", 1, 10 * 1000 * 1000, \
@@ -65,7 +92,13 @@
 	X(COUNT, max_watches_total, MAX_WATCHES_TOTAL, "20000000", 1, 1000 * 1000 * 1000, \
 		"watches in all") \
 	X(SIZE, max_message_bytes, MAX_MESSAGE, "64KiB", 1024, 16 * 1024 * 1024, \
-		"the longest message taken from a client after its hello")
+		"the longest message taken from a client after its hello") \
+	X(COUNT, message_rate, MESSAGE_RATE, "200", 0, 1000 * 1000, \
+		"messages of a session in a second, in bursts of five seconds' worth; 0 for no\n" \
+		"limit; an id in a request costs a fiftieth of a message") \
+	X(COUNT, login_rate, LOGIN_RATE, "200", 0, 1000 * 1000, \
+		"failed logins of an address in a second, 0 for no limit; loopback and Unix sockets\n" \
+		"are exempt")
 /* clang-format on */
 
 #endif

@@ -27,10 +27,14 @@ static const char *const log_levels[LOG_LEVEL_N + 1] = {LOG_LEVELS(LEVEL_WORD)};
 static const char *const log_formats[LOG_FORMAT_N + 1] = {
 	[LOG_FORMAT_LOGFMT] = "logfmt", [LOG_FORMAT_JSON] = "json"};
 
+static const char *const watch_words[] = {
+	[DEFAULT_WATCH_ALL] = "all", [DEFAULT_WATCH_NONE] = "none", NULL};
+
 /* Each ended by NULL. */
 static const char *const *const words[SETTING_WORDS_N] = {
 	[SETTING_WORDS_LOG_LEVEL] = log_levels,
 	[SETTING_WORDS_LOG_FORMAT] = log_formats,
+	[SETTING_WORDS_WATCH] = watch_words,
 };
 
 static bool is_in_bounds(const struct setting_spec *spec, uint64_t value)
@@ -282,6 +286,7 @@ int setting_parse(
 	case SETTING_TYPE_ADDRESS:
 		return address_parse(text, strlen(text), field, ret_why);
 	case SETTING_TYPE_PATH:
+	case SETTING_TYPE_TEXT:
 		if (!is_in_bounds(spec, strlen(text)))
 			return -EINVAL;
 		return parse_text(text, strlen(text), field);
@@ -323,6 +328,7 @@ void setting_clear(enum setting_type type, void *field)
 		*text = NULL;
 		return;
 	case SETTING_TYPE_PATH:
+	case SETTING_TYPE_TEXT:
 		free(*text);
 		*text = NULL;
 		return;
@@ -391,6 +397,7 @@ void setting_print(const struct setting_spec *spec, const void *field, FILE *to)
 			fprintf(to, "%s%s", i > 0 ? "," : "", texts->items[i]);
 		return;
 	case SETTING_TYPE_PATH:
+	case SETTING_TYPE_TEXT:
 		text = *(char *const *)field;
 		break;
 	case SETTING_TYPE_SECRET:
@@ -443,6 +450,9 @@ void setting_describe(const struct setting_spec *spec, FILE *to)
 		return;
 	case SETTING_TYPE_PATH:
 		fputs("the path of a file", to);
+		return;
+	case SETTING_TYPE_TEXT:
+		fprintf(to, "%" PRIu64 " to %" PRIu64 " bytes", spec->low, spec->high);
 		return;
 	case SETTING_TYPE_SECRET:
 		fprintf(to, "%" PRIu64 " to %" PRIu64 " bytes without control characters",

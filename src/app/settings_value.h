@@ -28,6 +28,7 @@ enum setting_type {
 	SETTING_TYPE_ADDRESS, /* host:port */
 	SETTING_TYPE_TEXTS, /* words with commas between; may be empty */
 	SETTING_TYPE_PATH, /* of a file; NULL for none */
+	SETTING_TYPE_TEXT, /* as it is; NULL for none */
 	SETTING_TYPE_SECRET, /* NULL for none; or in NAME_FILE; never shown; wiped when freed */
 	SETTING_TYPE_DURATION, /* milliseconds */
 	SETTING_TYPE_SIZE, /* bytes */
@@ -41,6 +42,7 @@ enum setting_type {
 #define SETTING_C_ADDRESS  struct address
 #define SETTING_C_TEXTS    struct text_list
 #define SETTING_C_PATH     char *
+#define SETTING_C_TEXT     char *
 #define SETTING_C_SECRET   char *
 #define SETTING_C_DURATION uint64_t
 #define SETTING_C_SIZE     uint64_t
@@ -49,7 +51,15 @@ enum setting_type {
 #define SETTING_C_WORD     unsigned
 
 /* The words that a WORD may be; each in the order of the enum that its index becomes. */
-enum setting_words { SETTING_WORDS_LOG_LEVEL, SETTING_WORDS_LOG_FORMAT, SETTING_WORDS_N };
+enum setting_words {
+	SETTING_WORDS_LOG_LEVEL,
+	SETTING_WORDS_LOG_FORMAT,
+	SETTING_WORDS_WATCH,
+	SETTING_WORDS_N
+};
+
+/* The words of SETTING_WORDS_WATCH. */
+enum default_watch { DEFAULT_WATCH_ALL, DEFAULT_WATCH_NONE };
 
 /* One line of the table in app/settings_table.h. */
 struct setting_spec {

@@ -17,6 +17,21 @@
 	X(accept_errors, "accept(2) failed, other than for a peer that was gone again")            \
 	X(refused_descriptors, "connections refused: out of file descriptors")                     \
 	X(refused_full, "connections refused: a limit on connections")                             \
+	X(refused_address, "connections refused: too many of one address")                         \
+	X(refused_plaintext, "connections refused: plain text from where it is not allowed")       \
+	X(proxy_malformed, "connections ended: no PROXY header from a trusted network")            \
+	X(tls_handshakes, "TLS handshakes done")                                                   \
+	X(tls_failed, "TLS handshakes failed")                                                     \
+	X(tls_misplaced, "connections ended: TLS at a port for plain text")                        \
+	X(upgrades, "WebSockets opened")                                                           \
+	X(upgrade_refused, "HTTP requests that were no upgrade to a WebSocket")                    \
+	X(origin_refused, "WebSockets refused: their origin")                                      \
+	X(bad_frames, "WebSockets ended: frames that break RFC 6455")                              \
+	X(open_messages_refused, "WebSockets ended: too many or too long open messages")           \
+	X(pings, "pings sent to silent WebSockets")                                                \
+	X(token_failed, "tokens that were not accepted")                                           \
+	X(login_rate_limited, "logins refused: too many failed from their address")                \
+	X(message_rate_limited, "sessions ended: too many messages")                               \
 	X(bytes_in, "bytes read from clients")                                                     \
 	X(bytes_out, "bytes taken by the kernel for clients")                                      \
 	X(messages_in, "messages from clients, heartbeats included")                               \

@@ -2,6 +2,9 @@
 
 #include "server/worker_private.h"
 
+#include "auth/networks.h"
+#include "auth/peer_key.h"
+#include "auth/per_address.h"
 #include "base/log.h"
 #include "net/listener.h"
 
@@ -57,18 +60,21 @@ static void pause_accepting(struct worker *w) REQUIRES(role_worker)
 	w->knocked = 0;
 }
 
-/* Says why it can't stay, and closes. */
-static void turn_away(struct worker *w, int fd, enum wire_error error, const char *why)
-	REQUIRES(role_worker)
+/* Says why it can't stay, where the listener's connections begin with lines, and closes. */
+static void turn_away(struct worker *w, int fd, size_t listener, enum wire_error error,
+	const char *why) REQUIRES(role_worker)
 {
-	buffer_clear(&w->out);
+	enum transport transport = w->shared->urls[listener].transport;
+	output_clear(w);
+	if (error)
+		worker_count(w, COUNTER_error_server_full);
 	if (error)
 		reply_error(&w->out, NULL, 0, error, why, worker_retry_ms(w));
 	else
 		reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
-	if (!w->out.failed)
+	if (!w->out.failed && (transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX))
 		(void)!send(fd, w->out.data, w->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	buffer_clear(&w->out);
+	output_clear(w);
 	shutdown(fd, SHUT_WR);
 	close(fd);
 }
@@ -81,19 +87,63 @@ static bool is_full(struct worker *w) REQUIRES(role_worker)
 }
 
 /* Out of descriptors: the reserve lets one connection in, to be told. */
-static bool refuse_one(struct worker *w, int listener) REQUIRES(role_worker)
+static bool refuse_one(struct worker *w, size_t i) REQUIRES(role_worker)
 {
 	struct address peer;
 	int fd;
 	if (!reserve_spend(&w->reserve))
 		return false;
-	int err = listener_accept(listener, &peer, &fd);
+	int err = listener_accept(w->listeners[i], &peer, &fd);
 	if (!err) {
-		turn_away(w, fd, WIRE_ERROR_SERVER_FULL, "out of file descriptors");
+		turn_away(w, fd, i, WIRE_ERROR_SERVER_FULL, "out of file descriptors");
 		worker_count(w, COUNTER_refused_descriptors);
-		worker_count(w, COUNTER_error_server_full);
 	}
 	return reserve_open(&w->reserve) == 0 && !err;
+}
+
+/* Plain text from off this host is let in only where that is meant: by the operator, or by a trusted proxy. */
+static bool may_be_plain(
+	const struct worker *w, size_t i, const struct address *peer, bool is_proxied)
+{
+	enum transport transport = w->shared->urls[i].transport;
+	bool is_encrypted = transport == TRANSPORT_TLS || transport == TRANSPORT_WSS;
+	return is_encrypted || is_proxied || w->shared->params.allow_plaintext ||
+	       address_is_loopback(peer);
+}
+
+/* Takes an accepted connection in, or turns it away. */
+static void admit(struct worker *w, size_t i, int fd, const struct address *peer)
+	REQUIRES(role_worker)
+{
+	const struct networks *trusted = w->shared->params.proxy_trusted;
+	bool is_proxied = trusted && networks_contain(trusted, peer);
+	if (is_full(w)) {
+		worker_count(w, COUNTER_refused_full);
+		turn_away(w, fd, i, WIRE_ERROR_SERVER_FULL, "too many connections");
+		return;
+	}
+	if (!may_be_plain(w, i, peer, is_proxied)) {
+		char text[ADDRESS_TEXT_MAX];
+		address_format(peer, text);
+		log_warning("plain text from off this host is not allowed", LOG_TEXT("peer", text));
+		worker_count(w, COUNTER_refused_plaintext);
+		close(fd);
+		return;
+	}
+	/* Behind a proxy the address is not known yet: see stage.c. */
+	uint64_t key = is_proxied || !w->shared->per_address ? 0 : peer_key(peer);
+	if (key != 0 && per_address_enter(w->shared->per_address, key) != 0) {
+		worker_count(w, COUNTER_refused_address);
+		turn_away(w, fd, i, WIRE_ERROR_SERVER_FULL, "too many connections of this address");
+		return;
+	}
+	int err = worker_adopt(w, fd, w->shared->urls[i].transport, key, is_proxied);
+	if (!err)
+		return;
+	log_error("connection refused", LOG_ERRNO(-err));
+	if (key != 0)
+		per_address_leave(w->shared->per_address, key);
+	turn_away(w, fd, i, WIRE_ERROR_SERVER_FULL, "no room for another connection");
 }
 
 /* One connection from the listener; false when there is none, for now. */
@@ -111,7 +161,7 @@ static bool accept_one(struct worker *w, size_t i) REQUIRES(role_worker)
 	case ENFILE:
 		log_warning("out of file descriptors", LOG_U64("worker", w->index),
 			LOG_U64("connections", w->n_connections));
-		if (refuse_one(w, w->listeners[i]))
+		if (refuse_one(w, i))
 			return true;
 		pause_accepting(w);
 		return false;
@@ -126,18 +176,7 @@ static bool accept_one(struct worker *w, size_t i) REQUIRES(role_worker)
 		worker_count(w, COUNTER_accept_errors);
 		return true;
 	}
-	if (is_full(w)) {
-		turn_away(w, fd, WIRE_ERROR_SERVER_FULL, "too many connections");
-		worker_count(w, COUNTER_refused_full);
-		worker_count(w, COUNTER_error_server_full);
-		return true;
-	}
-	err = worker_adopt(w, fd, w->shared->urls[i].transport);
-	if (err) {
-		log_error("connection refused", LOG_ERRNO(-err));
-		turn_away(w, fd, WIRE_ERROR_SERVER_FULL, "no room for another connection");
-		worker_count(w, COUNTER_error_server_full);
-	}
+	admit(w, i, fd, &peer);
 	return true;
 }
 
@@ -165,7 +204,7 @@ void accept_close(struct worker *w)
 			continue;
 		for (unsigned n = 0;
 			n < DRAIN_MAX && listener_accept(w->listeners[i], &peer, &fd) == 0; n++)
-			turn_away(w, fd, WIRE_OK, NULL);
+			turn_away(w, fd, i, WIRE_OK, NULL);
 		poller_remove(&w->poller, w->listeners[i]);
 		if (!is_shared)
 			close(w->listeners[i]);

@@ -63,9 +63,7 @@ struct connection *connections_at(const struct connections *cs, uint32_t fd)
 void connections_close(struct connection *c)
 {
 	input_free(c);
-	free(c->side);
-	c->side = NULL;
-	debug_check(!c->output && !c->is_ready);
+	debug_check(!c->output && !c->is_ready && !c->side);
 	c->phase = PHASE_FREE;
 }
 

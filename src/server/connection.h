@@ -10,6 +10,7 @@
 #ifndef SERVER_CONNECTION_H
 #define SERVER_CONNECTION_H
 
+#include "auth/rate.h"
 #include "base/address.h"
 #include "base/lock.h"
 #include "presence/table.h"
@@ -26,6 +27,16 @@ enum phase {
 	PHASE_LIVE, /* has a session, which others may have ended already */
 	PHASE_LINGER, /* closed by us: the sending side is shut, what still comes is dropped */
 	PHASE_N
+};
+
+/* How the bytes of a connection are understood: each stage hands over to the next that applies. */
+enum stage {
+	STAGE_PROXY, /* a PROXY header comes first: from trusted networks */
+	STAGE_TLS, /* the handshake */
+	STAGE_UPGRADE, /* the head of an HTTP request */
+	STAGE_FRAMES, /* WebSocket frames, with lines in them */
+	STAGE_LINES,
+	STAGE_N
 };
 
 /* Bytes that came and are not used up: a part of a line, or lines behind a reply that is not taken. */
@@ -62,9 +73,30 @@ struct watching {
 	struct watching *next; /* among those being taken down */
 };
 
+/* What a session was let in with. */
+struct pass {
+	struct watchlist *watch; /* the token's claim; NULL: it has none */
+	uint64_t expires_ms; /* when the token does, on the monotonic clock; 0: there is no token */
+	size_t user_len;
+	char user[USER_MAX];
+};
+
 /* What a connection has beside its record: few have any of it. */
 struct side {
 	struct watching *watching;
+	struct tls *tls;
+	struct websocket *websocket; /* while a frame or a message is open */
+	uint64_t open_since_ms; /* since when it is */
+	struct input *frames; /* that came behind what is not used up yet */
+	struct pass *
+		pass; /* who it is and whom it may watch; NULL: whom it may watch needs no asking */
+	struct address *peer; /* as the PROXY header said; NULL: the socket's own */
+	uint64_t peer_key; /* of the address that it is counted by */
+	struct rate rate; /* of messages, once they came faster than it */
+	bool has_rate;
+	bool is_local_proxy; /* a trusted proxy's own connection */
+	bool has_open_alarm; /* ALARM_OPEN_MESSAGE is set */
+	bool is_counted; /* among the connections of its address */
 };
 
 struct connection {
@@ -93,9 +125,13 @@ struct connection {
 	bool has_hangup : 1; /* an end is waiting behind the bytes: read on to it */
 	bool is_broken : 1; /* a write failed: the next read must say how it ended */
 	bool was_expired : 1; /* linger: bytes that still come were a mistake of ours */
+	bool is_deferred : 1; /* what was kept is to be used up, in a turn with time for it */
+	bool was_pinged : 1; /* in the present silence */
+	bool is_mute : 1; /* was cut off inside a frame or a record: nothing more can be said */
+	uint8_t stage; /* enum stage */
 };
 static_assert(sizeof(struct connection) == 64,
-	"one cache line: 8 fd, generation; 16 input, output; 16 by phase; 8 side; 12 timeout, ready; 3 of marks, 1 spare");
+	"one cache line: 8 fd, generation; 16 input, output; 16 by phase; 8 side; 12 timeout, ready; 4 of marks");
 
 enum { CONNECTIONS_CHUNK = 256 };
 

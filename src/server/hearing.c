@@ -107,10 +107,10 @@ static void bury(struct worker *w, struct session *s) REQUIRES(role_worker)
 		worker_count(w, COUNTER_mistakes);
 		was_expired = false; /* counted */
 	}
-	output_free(w, c);
 	worker_leave_session(w, c, true);
+	output_cut(w, c);
 	reply_bye(&w->out, NULL, 0, reason, UINT64_MAX);
-	worker_farewell(w, c, was_expired);
+	worker_farewell(w, c, reason_close_code(reason), was_expired);
 }
 
 bool hearing_bury(struct worker *w, uint64_t until_ns)

@@ -5,6 +5,7 @@
 #include "base/ensure.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "server/channel.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -80,16 +81,19 @@ static int stash(struct worker *w, struct connection *c, const char *bytes, size
 
 /* --- sending --- */
 
-/* Bytes that the kernel took, 0 for none at this time; negative errno where the connection is broken. */
-static ssize_t send_some(
-	struct worker *w, const struct connection *c, const char *bytes, size_t len)
+static ssize_t send_some(struct worker *w, struct connection *c, const char *bytes, size_t len)
+	REQUIRES(role_worker)
 {
-	ssize_t n = send(c->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
-	if (n >= 0) {
+	ssize_t n = channel_send(c, bytes, len);
+	if (n > 0)
 		counter_add(worker_counters(w), COUNTER_bytes_out, (uint64_t)n);
-		return n;
-	}
-	return errno == EAGAIN || errno == EINTR ? 0 : -errno;
+	return n;
+}
+
+void output_clear(struct worker *w)
+{
+	buffer_clear(&w->out);
+	w->n_sealed = 0;
 }
 
 /* A failed write says only that something is wrong; how it ended the next read will tell. */
@@ -103,18 +107,19 @@ static void set_broken(struct worker *w, struct connection *c) REQUIRES(role_wor
 
 bool output_push(struct worker *w, struct connection *c)
 {
-	size_t len = w->out.len;
-	if (len == 0 || c->is_broken) {
-		buffer_clear(&w->out);
+	if (w->out.len == 0 || c->is_broken) {
+		output_clear(w);
 		return !c->is_broken;
 	}
 	debug_check(!c->output);
+	frames_seal(w, c);
+	size_t len = w->out.len;
 	ssize_t n = w->out.failed ? -ENOMEM : send_some(w, c, w->out.data, len);
 	bool is_sound = n >= 0;
 	if (is_sound && (size_t)n < len)
 		is_sound = stash(w, c, w->out.data + n, len - (size_t)n,
 				   n > 0 && w->out.data[n - 1] != '\n') == 0;
-	buffer_clear(&w->out);
+	output_clear(w);
 	if (!is_sound)
 		set_broken(w, c);
 	return is_sound;
@@ -143,13 +148,7 @@ void output_continue(struct worker *w, struct connection *c)
 	if (roster && !roster_continue(w, c, roster))
 		return;
 	/* All is taken: on with what was read and not used up, with what is in the socket, and with the news. */
-	struct input *in = c->input;
-	c->input = NULL;
-	bool is_there = !in || session_consume(w, c, in->bytes, in->len);
-	free(in);
-	if (!is_there)
-		return;
-	if (!c->output) {
+	if (peer_resume(w, c) && !c->output) {
 		worker_want_read(w, c);
 		output_flush(w, c);
 	}
@@ -206,20 +205,31 @@ bool output_flush_all(struct worker *w, uint64_t until_ns)
 	return !watch_has_flush(w->watches);
 }
 
-/* Of what a slow peer did not take only the line that is under way is kept, so that a bye can stand behind it; and the
- * kernel is asked to queue both, past the low-water mark that keeps its queue short. */
+/* A line that was sent in part: its rest, so that another can stand behind it. */
 static void keep_line_end(struct worker *w, const struct output *o) REQUIRES(role_worker)
 {
 	const char *rest = o->bytes + o->at;
 	const char *end = memchr(rest, '\n', o->len - o->at);
-	if (!end)
-		return;
-	unsigned no_mark = UINT_MAX;
-	(void)setsockopt((int)o->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_mark,
-		sizeof(no_mark)); /* not on Unix sockets */
-	/* A line that was sent whole ends where the rest begins: then the first line of the rest is dropped too. */
-	if (o->at > 0 ? o->bytes[o->at - 1] != '\n' : o->is_cut)
+	bool is_cut = o->at > 0 ? o->bytes[o->at - 1] != '\n' : o->is_cut;
+	if (is_cut && end)
 		buffer_append(&w->out, rest, (size_t)(end + 1 - rest));
+}
+
+void output_cut(struct worker *w, struct connection *c)
+{
+	struct output *o = c->output;
+	if (!o)
+		return;
+	if (c->stage == STAGE_LINES && channel_is_bare(c)) {
+		keep_line_end(w, o);
+		/* The kernel's queue is kept short by its low-water mark: for the last words it may be longer. */
+		unsigned no_mark = UINT_MAX;
+		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_mark,
+			sizeof(no_mark)); /* not on Unix */
+	} else {
+		c->is_mute = true; /* inside a frame or a record nothing else can be said */
+	}
+	output_free(w, c);
 }
 
 uint64_t output_expire(struct worker *w)
@@ -238,12 +248,11 @@ uint64_t output_expire(struct worker *w)
 		}
 		struct connection *c = connections_at(&w->connections, o->fd);
 		ensure(c && c->output == o);
-		keep_line_end(w, o);
-		output_free(w, c);
 		if (c->phase == PHASE_LIVE)
 			worker_end_session(w, c, REASON_SLOW);
+		output_cut(w, c);
 		reply_bye(&w->out, NULL, 0, REASON_SLOW, 1000 + random_u64() % 4000);
-		worker_farewell(w, c, false);
+		worker_farewell(w, c, reason_close_code(REASON_SLOW), false);
 	}
 	return UINT64_MAX;
 }

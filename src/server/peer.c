@@ -2,10 +2,15 @@
 
 #include "server/worker_private.h"
 
+#include "auth/per_address.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "net/tls.h"
+#include "server/channel.h"
+#include "wire/upgrade.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -42,22 +47,32 @@ void worker_forget_read(struct worker *w, struct connection *c)
 
 /* --- a connection's life --- */
 
-int worker_adopt(struct worker *w, int fd, enum transport transport)
+int worker_adopt(struct worker *w, int fd, enum transport transport, uint64_t key, bool is_proxied)
 {
 	struct connection *c;
 	int err = connections_open(&w->connections, fd, transport, &c);
 	if (err)
 		return err;
-	err = poller_add_connection(&w->poller, fd, (uint64_t)c->generation << 32 | (uint32_t)fd);
+	struct side *side = key != 0 ? connection_side(c) : NULL;
+	err = key != 0 && !side ? -ENOMEM
+				: poller_add_connection(&w->poller, fd,
+					  (uint64_t)c->generation << 32 | (uint32_t)fd);
 	if (err) {
+		free(side);
+		c->side = NULL;
 		connections_close(c);
 		return err;
+	}
+	if (side) {
+		side->peer_key = key;
+		side->is_counted = true;
 	}
 	timed_list_append(&w->hellos, &w->connections, c,
 		(uint32_t)w->now.mono_ms + w->shared->params.hello_timeout_ms);
 	w->n_connections++;
 	atomic_fetch_add_explicit(&w->shared->n_connections, 1, memory_order_relaxed);
 	worker_count(w, COUNTER_accepted);
+	stage_begin(w, c, is_proxied);
 	return 0;
 }
 
@@ -66,6 +81,20 @@ void worker_add_session(struct worker *w, int n)
 	uint64_t sessions = atomic_load_explicit(&w->telemetry->sessions, memory_order_relaxed);
 	atomic_store_explicit(
 		&w->telemetry->sessions, sessions + (uint64_t)(int64_t)n, memory_order_relaxed);
+}
+
+static void forget_side(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	struct side *side = c->side;
+	if (!side)
+		return;
+	if (side->is_counted)
+		per_address_leave(w->shared->per_address, side->peer_key);
+	tls_free(side->tls);
+	pass_free(side->pass);
+	free(side->peer);
+	free(side);
+	c->side = NULL;
 }
 
 void worker_close(struct worker *w, struct connection *c)
@@ -79,6 +108,8 @@ void worker_close(struct worker *w, struct connection *c)
 	}
 	worker_forget_read(w, c);
 	output_free(w, c);
+	frames_free(w, c);
+	forget_side(w, c);
 	close(c->fd); /* which takes it out of the poller */
 	connections_close(c);
 	w->n_connections--;
@@ -94,17 +125,28 @@ static void begin_linger(struct worker *w, struct connection *c) REQUIRES(role_w
 	w->n_lingering++;
 }
 
-void worker_farewell(struct worker *w, struct connection *c, bool was_expired)
+/* The last words, and how the connection's stage closes behind them. */
+static void send_last(struct worker *w, struct connection *c, uint16_t close_code)
+	REQUIRES(role_worker)
+{
+	if (c->stage == STAGE_FRAMES && close_code > 0)
+		frames_append_close(w, c, close_code);
+	frames_seal(w, c);
+	if (w->out.len == 0 || w->out.failed || c->is_broken || c->is_mute ||
+		channel_is_committed(c))
+		return;
+	ssize_t n = channel_send(c, w->out.data, w->out.len);
+	counter_add(worker_counters(w), COUNTER_bytes_out, n > 0 ? (uint64_t)n : 0);
+}
+
+void worker_farewell(struct worker *w, struct connection *c, uint16_t close_code, bool was_expired)
 {
 	debug_check(c->phase != PHASE_LINGER);
-	bool had_words = w->out.len > 0 && !w->out.failed && !c->output && !c->is_broken;
-	if (had_words) {
-		ssize_t n = send(c->fd, w->out.data, w->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
-		counter_add(worker_counters(w), COUNTER_bytes_out, n > 0 ? (uint64_t)n : 0);
-	}
-	buffer_clear(&w->out);
+	send_last(w, c, close_code);
+	output_clear(w);
 	output_free(w, c);
 	input_free(c);
+	frames_free(w, c);
 	begin_linger(w, c);
 	if (c->is_broken) {
 		worker_close(w, c);
@@ -116,9 +158,19 @@ void worker_farewell(struct worker *w, struct connection *c, bool was_expired)
 		worker_close(w, c);
 		return;
 	}
-	shutdown(c->fd, SHUT_WR);
+	channel_shut(c);
 	c->was_expired = was_expired;
 	worker_want_read(w, c); /* what is there already makes no edge */
+}
+
+void peer_turn_out(struct worker *w, struct connection *c)
+{
+	if (c->stage == STAGE_UPGRADE)
+		upgrade_put_refusal(&w->out, 408, "no request in time");
+	else if (c->stage >= STAGE_FRAMES)
+		reply_error(&w->out, NULL, 0, WIRE_ERROR_HELLO_REQUIRED, "no valid hello in time",
+			UINT64_MAX);
+	worker_farewell(w, c, wire_error_close_code(WIRE_ERROR_HELLO_REQUIRED), false);
 }
 
 /* --- a connection and its session --- */
@@ -189,29 +241,75 @@ static void end_of_stream(struct worker *w, struct connection *c, int error) REQ
 	worker_close(w, c);
 }
 
+static bool consume(struct worker *w, struct connection *c, size_t n) REQUIRES(role_worker)
+{
+	switch ((enum stage)c->stage) {
+	case STAGE_LINES:
+		return session_consume(w, c, w->in, n);
+	case STAGE_FRAMES:
+		return frames_consume(w, c, w->in, n);
+	case STAGE_UPGRADE:
+		return stage_consume_head(w, c, w->in, n);
+	case STAGE_PROXY:
+	case STAGE_TLS:
+	case STAGE_N:
+		break;
+	}
+	ensure(!"these stages read for themselves");
+	return false;
+}
+
+/* TLS at a port that has none: nothing that could be answered there would be understood. */
+static bool is_misplaced_tls(struct worker *w, const struct connection *c, size_t n)
+	REQUIRES(role_worker)
+{
+	if (!channel_is_bare(c) || c->input || !tls_looks_like_client_hello(w->in, n))
+		return false;
+	log_info("TLS at a port for plain text",
+		LOG_TEXT("port", transport_word((enum transport)c->transport)));
+	worker_count(w, COUNTER_tls_misplaced);
+	return true;
+}
+
+/* Heard. And the time since it was heard last buys messages: who sends no more than these needs no bucket. */
+static void stamp(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	uint32_t fresh = w->stamp_ms + c->timeout_ms; /* relaxed: see stamps.h */
+	uint32_t passed_ms = fresh - atomic_load_explicit(c->u.live.stamp, memory_order_relaxed);
+	atomic_store_explicit(c->u.live.stamp, fresh, memory_order_relaxed);
+	c->was_pinged = false;
+	w->allowance =
+		passed_ms < INT32_MAX ? (uint64_t)passed_ms * w->shared->params.message_rate : 0;
+}
+
 enum heard worker_read(struct worker *w, struct connection *c)
 {
-	ssize_t n = recv(c->fd, w->in, READ_MAX, MSG_DONTWAIT);
-	int error = errno;
+	bool grew = false;
+	ssize_t n = channel_receive(c, w->in, READ_MAX, &grew);
 	worker_tick(w);
+	if (grew && LIKELY(c->phase == PHASE_LIVE))
+		stamp(w, c);
 	if (n > 0) {
 		counter_add(worker_counters(w), COUNTER_bytes_in, (uint64_t)n);
-		if (LIKELY(c->phase == PHASE_LIVE)) /* relaxed: see stamps.h */
-			atomic_store_explicit(
-				c->u.live.stamp, w->stamp_ms + c->timeout_ms, memory_order_relaxed);
-		if (n == READ_MAX || c->has_hangup)
+		if (c->phase == PHASE_HELLO && is_misplaced_tls(w, c, (size_t)n)) {
+			worker_close(w, c);
+			return HEARD_END;
+		}
+		if (n == READ_MAX || c->has_hangup || channel_has_more(c))
 			worker_want_read(w, c);
-		return session_consume(w, c, w->in, (size_t)n) ? HEARD_BYTES : HEARD_END;
+		return consume(w, c, (size_t)n) ? HEARD_BYTES : HEARD_END;
 	}
-	if (n < 0 && error == EINTR) {
+	if (n == -EINTR) {
 		worker_want_read(w, c);
 		return HEARD_BYTES;
 	}
-	if (n < 0 && error == EAGAIN && !c->is_broken) {
+	if (n == -EAGAIN && !c->is_broken) {
 		c->has_hangup = false;
-		return HEARD_NOTHING;
+		if (channel_has_more(c))
+			worker_want_read(w, c);
+		return grew ? HEARD_BYTES : HEARD_NOTHING;
 	}
-	end_of_stream(w, c, n == 0 ? 0 : error == EAGAIN ? EIO : error);
+	end_of_stream(w, c, n == -EAGAIN ? EIO : (int)-n);
 	return HEARD_END;
 }
 
@@ -239,6 +337,118 @@ void worker_read_any(struct worker *w, struct connection *c)
 {
 	if (c->phase == PHASE_LINGER)
 		read_lingering(w, c);
+	else if (c->stage == STAGE_PROXY)
+		stage_take_proxy(w, c);
+	else if (c->stage == STAGE_TLS)
+		stage_shake_hands(w, c);
+	else if (c->is_deferred)
+		peer_resume(w, c);
 	else if (!c->output) /* else it is not read until it takes what it is sent */
 		worker_read(w, c);
+}
+
+bool peer_resume(struct worker *w, struct connection *c)
+{
+	if (c->is_deferred) /* there may be more in the socket, and its edge is gone */
+		worker_want_read(w, c);
+	c->is_deferred = false;
+	struct input *in = c->input;
+	c->input = NULL;
+	bool is_there = !in || session_consume(w, c, in->bytes, in->len);
+	free(in);
+	if (!is_there || c->output || c->is_deferred || !c->side || !c->side->frames)
+		return is_there;
+	in = c->side->frames;
+	c->side->frames = NULL;
+	is_there = frames_consume(w, c, in->bytes, in->len);
+	free(in);
+	return is_there;
+}
+
+/* --- alarms --- */
+
+void worker_set_alarm(
+	struct worker *w, const struct connection *c, enum alarm_kind kind, uint64_t due_ms)
+{
+	uint64_t last_ms = w->now.mono_ms + ALARM_MAX_MS;
+	struct alarm alarm = {.fd = (uint32_t)c->fd, .generation = c->generation};
+	alarm.due_ms = (due_ms < last_ms ? due_ms : last_ms) & ((UINT64_C(1) << 56) - 1);
+	alarm.kind = (uint8_t)kind;
+	if (alarm_set(&w->alarms, alarm) != 0)
+		worker_count(w, COUNTER_out_of_memory);
+}
+
+/* A ping at two thirds of a silence, once: a background tab whose timers are throttled is then heard by its browser's
+ * pong. */
+static void ring_for_ping(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	if (c->phase != PHASE_LIVE)
+		return;
+	uint32_t stamp_ms = atomic_load_explicit(c->u.live.stamp, memory_order_relaxed);
+	int32_t left_ms = (int32_t)(stamp_ms - c->timeout_ms / 3 - (uint32_t)w->now.mono_ms);
+	if (left_ms > 0) {
+		worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + (uint32_t)left_ms);
+		return;
+	}
+	worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + c->timeout_ms / 3 + 1);
+	if (!c->was_pinged && !c->output) {
+		c->was_pinged = true;
+		frames_ping(w, c);
+	}
+}
+
+static void ring_for_expiry(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	if (c->phase != PHASE_LIVE)
+		return;
+	uint64_t expires_ms = c->side->pass->expires_ms;
+	if (expires_ms > w->now.mono_ms) {
+		worker_set_alarm(w, c, ALARM_EXPIRY, expires_ms);
+		return;
+	}
+	worker_end_session(w, c, REASON_EXPIRED);
+	output_cut(w, c);
+	reply_bye(&w->out, NULL, 0, REASON_EXPIRED, UINT64_MAX);
+	worker_farewell(w, c, reason_close_code(REASON_EXPIRED), false);
+}
+
+static void ring_for_open_message(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	struct side *side = c->side;
+	side->has_open_alarm = side->websocket;
+	if (!side->websocket)
+		return;
+	uint64_t end_ms = side->open_since_ms + OPEN_MESSAGE_MS;
+	if (end_ms > w->now.mono_ms) {
+		worker_set_alarm(w, c, ALARM_OPEN_MESSAGE, end_ms);
+		return;
+	}
+	worker_count(w, COUNTER_open_messages_refused);
+	if (c->phase == PHASE_LIVE)
+		worker_end_session(w, c, REASON_VIOLATION);
+	output_cut(w, c);
+	worker_farewell(w, c, reason_close_code(REASON_VIOLATION), false);
+}
+
+void peer_ring(struct worker *w)
+{
+	struct alarm alarm;
+	while (alarm_take(&w->alarms, w->now.mono_ms, &alarm)) {
+		struct connection *c = connections_at(&w->connections, alarm.fd);
+		if (!c || c->generation != alarm.generation || c->phase == PHASE_LINGER)
+			continue;
+		switch ((enum alarm_kind)alarm.kind) {
+		case ALARM_PING:
+			ring_for_ping(w, c);
+			break;
+		case ALARM_EXPIRY:
+			ring_for_expiry(w, c);
+			break;
+		case ALARM_OPEN_MESSAGE:
+			ring_for_open_message(w, c);
+			break;
+		case ALARM_N:
+			break;
+		}
+	}
 }

@@ -193,8 +193,46 @@ static enum wire_error add_watches(
 	return WIRE_OK;
 }
 
+/* Whether the session may look at all of them; says so where not, in the same words for users that there are and others. */
+static bool is_allowed(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	for (size_t i = 0; i < m->n_users; i++) {
+		if (pass_allows(w, c, message_user(m, i)))
+			continue;
+		worker_count(w, COUNTER_error_forbidden);
+		reply_error(&w->out, m->id, m->id_len, WIRE_ERROR_FORBIDDEN,
+			"not all of these may be watched", UINT64_MAX);
+		return false;
+	}
+	return true;
+}
+
+void roster_prune(struct worker *w, struct connection *c)
+{
+	struct watching *watching = connection_watching(c);
+	struct watch *next;
+	if (!watching)
+		return;
+	for (int is_dirty = 0; is_dirty < 2; is_dirty++) {
+		struct watch *watch =
+			is_dirty ? watching->watcher.dirty.first : watching->watcher.clean.first;
+		for (; watch; watch = next) {
+			next = watch->in_next;
+			const struct watched *u = watch->watched;
+			if (pass_allows(w, c, (struct slice){.text = u->user, .len = u->user_len}))
+				continue;
+			end_watch(w, watch);
+			worker_count(w, COUNTER_watches_removed);
+		}
+	}
+	publish_watches(w);
+}
+
 void roster_watch(struct worker *w, struct connection *c, const struct message *m)
 {
+	if (!is_allowed(w, c, m))
+		return;
 	struct watching *watching = watching_of(c);
 	enum wire_error error = watching ? add_watches(w, watching, m) : WIRE_ERROR_SERVER_FULL;
 	publish_watches(w);
@@ -234,6 +272,8 @@ void roster_unwatch(struct worker *w, struct connection *c, const struct message
 
 void roster_query(struct worker *w, struct connection *c, const struct message *m)
 {
+	if (!is_allowed(w, c, m))
+		return;
 	worker_count(w, COUNTER_queries);
 	struct names names = {.message = m};
 	tell_presences(w, c, REQUEST_QUERY, m->id, m->id_len, &names);

@@ -1,9 +1,12 @@
 #include "server/server.h"
 
+#include "auth/login_rate.h"
+#include "auth/per_address.h"
 #include "base/ensure.h"
 #include "base/log.h"
 #include "net/descriptors.h"
 #include "net/listener.h"
+#include "net/tls.h"
 #include "server/shared.h"
 #include "server/watchdog.h"
 #include "server/worker.h"
@@ -112,6 +115,13 @@ static unsigned count_low_descriptors(const struct server_shared *shared)
 	return (unsigned)last + 1;
 }
 
+static void offer_tls(struct server_shared *shared, struct tls_context *context)
+{
+	for (unsigned i = 0; i < shared->params.n_workers; i++)
+		tls_context_unref(atomic_exchange(
+			&shared->tls_offers[i], context ? tls_context_ref(context) : NULL));
+}
+
 static int open_shared(struct server_shared *shared)
 {
 	int err = open_wakeups(shared);
@@ -126,6 +136,14 @@ static int open_shared(struct server_shared *shared)
 		.n_remembered = shared->params.n_remembered,
 		.max_sessions_per_user = shared->params.max_sessions_per_user,
 	};
+	if (shared->params.tokens)
+		shared->login_rate = login_rate_new(shared->params.login_rate);
+	if (shared->params.max_connections_per_address > 0)
+		shared->per_address =
+			per_address_new((uint32_t)shared->params.max_connections_per_address);
+	if ((shared->params.tokens && !shared->login_rate) ||
+		(shared->params.max_connections_per_address > 0 && !shared->per_address))
+		return complain(-ENOMEM);
 	err = complain(table_new(&table, &shared->table));
 	if (!err)
 		err = claim_addresses(shared);
@@ -159,6 +177,8 @@ int server_new(const struct server_params *params, struct server **ret)
 			shared->fds[i] = -1;
 		err = open_shared(shared);
 	}
+	if (!err)
+		offer_tls(shared, params->tls);
 	if (err) {
 		server_free(s);
 		return err;
@@ -222,6 +242,11 @@ const struct listen_url *server_listen_url(const struct server *s, size_t i)
 	return &s->shared.urls[i];
 }
 
+void server_replace_tls(struct server *s, struct tls_context *context)
+{
+	offer_tls(&s->shared, context);
+}
+
 struct table *server_table(struct server *s)
 {
 	return s->shared.table;
@@ -266,6 +291,9 @@ void server_free(struct server *s)
 		free(shared->mailboxes[i]);
 		close_fd(shared->wakeups[i]);
 	}
+	offer_tls(shared, NULL);
+	login_rate_free(shared->login_rate);
+	per_address_free(shared->per_address);
 	close_fd(shared->watchdog_wakeup);
 	mailbox_destroy(&shared->watchdog_mailbox);
 	sem_destroy(&shared->listening);

@@ -30,6 +30,16 @@ struct server_params {
 	uint32_t max_sessions_per_user, max_watches, max_message;
 	uint64_t max_watches_total, max_connections; /* max_connections 0: none */
 	uint64_t n_remembered;
+	uint64_t max_connections_per_address; /* 0: none */
+	uint32_t message_rate, login_rate; /* a second; 0: none */
+	char *const *allowed_origins;
+	size_t n_allowed_origins;
+	const struct networks *proxy_trusted; /* NULL: none */
+	bool allow_plaintext; /* also for those off loopback who come without a trusted proxy */
+	struct tls_context *tls; /* NULL: none; the server takes references of its own */
+	const struct token_rules *tokens; /* NULL: logins need none */
+	struct keyring *keyring; /* of n_workers; where there are tokens */
+	bool watch_all; /* who has no watch claim may watch everybody */
 	uint64_t n_descriptors; /* the limit of one descriptor table */
 	uint32_t mailbox_capacity; /* events, of a worker; a power of two */
 	struct telemetry *telemetry; /* outlives the server */
@@ -42,6 +52,8 @@ int server_start(struct server *);
 /* The i-th address as it is bound: ports of 0 filled in. */
 const struct listen_url *server_listen_url(const struct server *, size_t i);
 struct table *server_table(struct server *);
+/* From now on new connections get this; those that are there keep theirs. Main, while the server runs. */
+void server_replace_tls(struct server *, struct tls_context *);
 void server_stop(struct server *);
 void server_free(struct server *);
 

@@ -25,7 +25,8 @@ static bool refuse(struct worker *w, struct connection *c, const struct message 
 	worker_count(w, counter_of_error(error));
 	log_debug(
 		"message refused", LOG_TEXT("code", wire_error_word(error)), LOG_TEXT("why", why));
-	uint64_t retry_ms = error == WIRE_ERROR_SERVER_FULL ? 1000 + w->now_ns % 4096 : UINT64_MAX;
+	bool may_retry = error == WIRE_ERROR_SERVER_FULL || error == WIRE_ERROR_RATE_LIMITED;
+	uint64_t retry_ms = may_retry ? worker_retry_ms(w) : UINT64_MAX;
 	size_t before = w->out.len;
 	reply_error(&w->out, m ? m->id : NULL, m ? m->id_len : 0, error, why, retry_ms);
 
@@ -44,7 +45,7 @@ static bool refuse(struct worker *w, struct connection *c, const struct message 
 		worker_detach_session(w, c); /* our fault, not the user's: it may come back */
 	else if (c->phase == PHASE_LIVE)
 		worker_end_session(w, c, REASON_VIOLATION);
-	worker_farewell(w, c, false);
+	worker_farewell(w, c, wire_error_close_code(error), false);
 	return false;
 }
 
@@ -60,8 +61,8 @@ static uint32_t bounded_heartbeat(const struct server_params *p, const struct me
 						     : (uint32_t)m->heartbeat_ms;
 }
 
-static void welcome(struct worker *w, const struct message *m, const struct login_result *login,
-	uint32_t heartbeat_ms) REQUIRES(role_worker)
+static void welcome(struct worker *w, const struct message *m, struct slice user,
+	const struct login_result *login, uint32_t heartbeat_ms) REQUIRES(role_worker)
 {
 	char session[SESSION_TEXT_MAX];
 	table_session_text(w->table, login->id, session);
@@ -70,7 +71,7 @@ static void welcome(struct worker *w, const struct message *m, const struct logi
 				      : (struct slice){.text = session, .len = strlen(session)};
 	reply_welcome(&w->out, m,
 		&(struct welcome){
-			.user = m->user,
+			.user = user,
 			.device = device,
 			.session = session,
 			.server = w->shared->params.telemetry->server_id,
@@ -81,18 +82,17 @@ static void welcome(struct worker *w, const struct message *m, const struct logi
 		});
 }
 
-static bool hello(struct worker *w, struct connection *c, const struct message *m)
-	REQUIRES(role_worker)
+/* Begins the session of whoever was let in as 'user'. */
+static bool log_in(struct worker *w, struct connection *c, const struct message *m,
+	struct slice user, struct pass *pass) REQUIRES(role_worker)
 {
-	if (!m->user.text)
-		return refuse(w, c, m, WIRE_ERROR_BAD_MESSAGE, "user: is missing");
 	uint32_t heartbeat_ms = bounded_heartbeat(&w->shared->params, m);
 	uint32_t timeout_ms = heartbeat_ms * w->shared->params.missed_beats;
 	struct login login = {
 		.worker = w->index,
 		.connection = (uint32_t)c->fd,
-		.user = m->user.text,
-		.user_len = m->user.len,
+		.user = user.text,
+		.user_len = user.len,
 		.device = m->device.text,
 		.device_len = m->device.len,
 		.has_state = m->has_state,
@@ -117,10 +117,31 @@ static bool hello(struct worker *w, struct connection *c, const struct message *
 	c->u.live.stamp = result.stamp;
 	c->u.live.session = result.session;
 	worker_add_session(w, 1);
-	welcome(w, m, &result, heartbeat_ms);
-	log_debug("session began", LOG_STR("user", m->user.text, m->user.len),
+	if (pass)
+		c->side->pass = pass;
+	if (pass && pass->expires_ms > 0)
+		worker_set_alarm(w, c, ALARM_EXPIRY, pass->expires_ms);
+	if (c->stage == STAGE_FRAMES)
+		worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + timeout_ms - timeout_ms / 3);
+	welcome(w, m, user, &result, heartbeat_ms);
+	log_debug("session began", LOG_STR("user", user.text, user.len),
 		LOG_U64("timeout_ms", timeout_ms), LOG_BOOL("takeover", result.is_takeover));
 	return true;
+}
+
+static bool hello(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	struct slice user;
+	struct pass *pass;
+	const char *why;
+	enum wire_error error = pass_check(w, c, m, &user, &pass, &why);
+	if (!error && pass && !connection_side(c)) {
+		pass_free(pass);
+		error = WIRE_ERROR_SERVER_FULL;
+		why = "out of memory";
+	}
+	return error ? refuse(w, c, m, error, why) : log_in(w, c, m, user, pass);
 }
 
 /* --- requests of a session --- */
@@ -137,6 +158,10 @@ static bool update(struct worker *w, struct connection *c, const struct message 
 	};
 	struct session *s = c->u.live.session;
 	struct snapshot now_is;
+	const char *why;
+	enum wire_error error = m->token.text ? pass_renew(w, c, m, &why) : WIRE_OK;
+	if (error)
+		return refuse(w, c, m, error, why);
 	int err = table_update(w->table, &w->actor, s, session_id(s), &words, w->now, &now_is);
 	if (err == -ENOMEM)
 		return refuse(w, c, m, WIRE_ERROR_SERVER_FULL, "out of memory");
@@ -152,7 +177,7 @@ static bool bye(struct worker *w, struct connection *c, const struct message *m)
 {
 	worker_end_session(w, c, REASON_LOGOUT);
 	reply_bye(&w->out, m->id, m->id_len, REASON_LOGOUT, UINT64_MAX);
-	worker_farewell(w, c, false);
+	worker_farewell(w, c, reason_close_code(REASON_LOGOUT), false);
 	return false;
 }
 
@@ -192,12 +217,70 @@ static bool obey(struct worker *w, struct connection *c, const struct message *m
 	return false;
 }
 
+static bool keep_rest(struct worker *w, struct connection *c, const char *data, size_t len)
+	REQUIRES(role_worker)
+{
+	if (input_append(c, data, len, c->phase == PHASE_HELLO) == 0)
+		return true;
+	worker_count(w, COUNTER_out_of_memory);
+	return refuse(w, c, NULL, WIRE_ERROR_SERVER_FULL, "out of memory");
+}
+
+/* Whether the session may send a message with so many ids, by its rate. What it earned by being silent pays first, so that
+ * only who sends faster than the rate needs a bucket. */
+static bool afford(struct worker *w, struct connection *c, size_t n_ids) REQUIRES(role_worker)
+{
+	uint32_t rate = w->shared->params.message_rate;
+	uint64_t cost = RATE_UNITS + (uint64_t)n_ids * RATE_UNITS_PER_ID;
+	bool has_bucket = c->side && c->side->has_rate;
+	if (rate == 0)
+		return true;
+	if (!has_bucket && w->allowance >= cost) {
+		w->allowance -= cost;
+		return true;
+	}
+	struct side *side = connection_side(c);
+	if (!side)
+		return true; /* no memory to count with: then that is the limit */
+	side->has_rate = true;
+	return rate_take(&side->rate, rate, (uint32_t)n_ids, (uint32_t)w->now.mono_ms);
+}
+
+static bool refuse_rate(struct worker *w, struct connection *c, const struct message *m)
+	REQUIRES(role_worker)
+{
+	worker_count(w, COUNTER_message_rate_limited);
+	return refuse(w, c, m, WIRE_ERROR_RATE_LIMITED, "too many messages");
+}
+
+/* The line is kept, with what follows it, for a turn that has not verified so much yet. */
+static bool defer(struct worker *w, struct connection *c, const char *line, size_t len)
+	REQUIRES(role_worker)
+{
+	c->is_deferred = true;
+	worker_want_read(w, c);
+	return keep_rest(w, c, line, len) && keep_rest(w, c, "\n", 1);
+}
+
+/* A message that was read without an error. */
+static bool take_message(struct worker *w, struct connection *c, const struct message *m,
+	const char *line, size_t len) REQUIRES(role_worker)
+{
+	if (m->token.text && w->shared->params.tokens && w->n_signatures >= SIGNATURES_PER_TURN)
+		return defer(w, c, line, len);
+	if (c->phase == PHASE_HELLO)
+		return hello(w, c, m);
+	return afford(w, c, m->n_users) ? obey(w, c, m) : refuse_rate(w, c, m);
+}
+
 /* One line; false when the connection is gone since. */
 static bool take_line(struct worker *w, struct connection *c, const char *line, size_t len)
 	REQUIRES(role_worker)
 {
 	worker_count(w, COUNTER_messages_in);
 	if (c->phase == PHASE_LIVE && len == 0) {
+		if (!afford(w, c, 0))
+			return refuse_rate(w, c, NULL);
 		worker_count(w, COUNTER_heartbeats);
 		buffer_append(&w->out, "\n", 1);
 		return true;
@@ -212,19 +295,19 @@ static bool take_line(struct worker *w, struct connection *c, const char *line, 
 			w, c, &m, WIRE_ERROR_HELLO_REQUIRED, "the first message must be a hello");
 	else if (error)
 		is_there = refuse(w, c, &m, error, m.why);
-	else if (c->phase == PHASE_HELLO)
-		is_there = hello(w, c, &m);
 	else
-		is_there = obey(w, c, &m);
+		is_there = take_message(w, c, &m, line, len);
 	message_free(&m);
 	return is_there;
 }
 
 /* --- bytes to lines --- */
 
-static uint32_t line_limit(const struct worker *w, const struct connection *c)
+uint32_t session_line_limit(const struct worker *w, const struct connection *c)
 {
-	return c->phase == PHASE_HELLO ? HELLO_MAX : w->shared->params.max_message;
+	if (c->phase == PHASE_LIVE)
+		return w->shared->params.max_message;
+	return w->shared->params.tokens ? HELLO_WITH_TOKEN_MAX : HELLO_MAX;
 }
 
 static bool refuse_long(struct worker *w, struct connection *c) REQUIRES(role_worker)
@@ -232,13 +315,11 @@ static bool refuse_long(struct worker *w, struct connection *c) REQUIRES(role_wo
 	return refuse(w, c, NULL, WIRE_ERROR_LINE_TOO_LONG, "the line is over the limit");
 }
 
-static bool keep_rest(struct worker *w, struct connection *c, const char *data, size_t len)
+/* One line, that is not too long. */
+static bool judge_line(struct worker *w, struct connection *c, const char *line, size_t len)
 	REQUIRES(role_worker)
 {
-	if (input_append(c, data, len, c->phase == PHASE_HELLO) == 0)
-		return true;
-	worker_count(w, COUNTER_out_of_memory);
-	return refuse(w, c, NULL, WIRE_ERROR_SERVER_FULL, "out of memory");
+	return len > session_line_limit(w, c) ? refuse_long(w, c) : take_line(w, c, line, len);
 }
 
 /* The end of a line whose beginning was kept: 'used' of the data belong to it. */
@@ -252,44 +333,40 @@ static bool finish_line(struct worker *w, struct connection *c, const char *data
 	size_t line_len, all;
 	bool is_line = ndjson_next(in->bytes, in->len, in->len - used, &line_len, &all);
 	ensure(is_line && all == in->len);
-	bool is_there = line_len > line_limit(w, c) ? refuse_long(w, c)
-						    : take_line(w, c, in->bytes, line_len);
+	bool is_there = judge_line(w, c, in->bytes, line_len);
 	free(in);
 	return is_there;
 }
 
-/* Whether lines can be answered now: what has been answered is sent where it is much, and a peer that takes no more is
+/* Whether a line can be answered now: what has been answered is sent where it is much, and a peer that takes no more is
  * not read further. */
 static bool may_go_on(struct worker *w, struct connection *c) REQUIRES(role_worker)
 {
 	if (w->out.len >= REPLY_PART_MAX || w->out.failed)
 		output_push(w, c);
-	return !c->output && !c->is_broken;
+	return !c->output && !c->is_broken && !c->is_deferred;
 }
 
 bool session_consume(struct worker *w, struct connection *c, const char *data, size_t len)
 {
 	size_t line_len, used;
-	if (c->input && !c->output) {
-		if (ndjson_next(data, len, 0, &line_len, &used)) {
-			if (!finish_line(w, c, data, used))
-				return false;
-			data += used;
-			len -= used;
-		}
+	if (c->input && ndjson_next(data, len, 0, &line_len, &used) && may_go_on(w, c)) {
+		if (!finish_line(w, c, data, used))
+			return false;
+		data += used;
+		len -= used;
 	}
-	while (!c->input && may_go_on(w, c) && ndjson_next(data, len, 0, &line_len, &used)) {
-		bool is_there = line_len > line_limit(w, c) ? refuse_long(w, c)
-							    : take_line(w, c, data, line_len);
-		if (!is_there)
+	while (!c->input && ndjson_next(data, len, 0, &line_len, &used) && may_go_on(w, c)) {
+		if (!judge_line(w, c, data, line_len))
 			return false;
 		data += used;
 		len -= used;
 	}
 	if (len > 0) {
-		/* Whole lines wait here only behind a reply; else it is a part of one. */
+		/* Whole lines wait here only behind a reply, or for their turn; else it is a part of one. */
 		uint32_t kept = c->input ? c->input->len : 0;
-		if (!c->output && !c->is_broken && kept + len > line_limit(w, c) + 1)
+		bool is_part = !c->output && !c->is_broken && !c->is_deferred;
+		if (is_part && kept + len > session_line_limit(w, c) + 1)
 			return refuse_long(w, c);
 		if (!keep_rest(w, c, data, len))
 			return false;
@@ -297,4 +374,22 @@ bool session_consume(struct worker *w, struct connection *c, const char *data, s
 	output_flush(w, c);
 	output_push(w, c);
 	return true;
+}
+
+bool session_consume_message(struct worker *w, struct connection *c, const char *data, size_t len)
+{
+	for (;;) {
+		if (!may_go_on(w, c)) /* kept as lines, the last with its end */
+			return keep_rest(w, c, data, len) && keep_rest(w, c, "\n", 1);
+		const char *end = memchr(data, '\n', len);
+		size_t line_len = end ? (size_t)(end - data) : len;
+		size_t bare_len =
+			line_len > 0 && data[line_len - 1] == '\r' ? line_len - 1 : line_len;
+		if (!judge_line(w, c, data, bare_len))
+			return false;
+		if (!end)
+			return true;
+		data += line_len + 1;
+		len -= line_len + 1;
+	}
 }

@@ -25,6 +25,10 @@ struct server_shared {
 	/* atomic: workers -> workers */
 	_Atomic uint64_t n_watches; /* of all, for the limit in all */
 	_Atomic uint64_t n_connections;
+	struct login_rate *login_rate; /* locks and atomics of its own; NULL without tokens */
+	struct per_address *per_address; /* the same; NULL without a limit */
+	/* atomic: main -> worker: a newer context, with a reference; NULL: there is none */
+	_Atomic(struct tls_context *) tls_offers[WORKERS_MAX];
 	/* semaphores: workers -> main: the listeners stand, or failed; main -> workers: go on, to accept or to stop */
 	sem_t listening, accepting;
 };

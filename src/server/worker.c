@@ -3,6 +3,8 @@
 #include "base/ensure.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "net/tls.h"
+#include "server/channel.h"
 #include "server/worker_private.h"
 
 #include <errno.h>
@@ -66,7 +68,9 @@ static void handle_connection(struct worker *w, const struct poller_event *e) RE
 		output_continue(w, c);
 	if (c->phase == PHASE_FREE || c->generation != generation)
 		return;
-	if (e->is_readable || e->has_hangup)
+	if (c->stage == STAGE_TLS) /* after those who are ready: a handshake takes long */
+		worker_want_read(w, c);
+	else if (e->is_readable || e->has_hangup || channel_reads_when_writable(c))
 		worker_read_any(w, c);
 }
 
@@ -122,6 +126,7 @@ static bool drain_mailbox(struct worker *w) REQUIRES(role_worker)
 
 /* The first of the list if its time is over; else NULL, and '*next_ms' is brought forward to when it will be. */
 static struct connection *overdue(struct worker *w, const struct timed_list *l, uint64_t *next_ms)
+	REQUIRES(role_worker)
 {
 	if (l->first == CONNECTION_NONE)
 		return NULL;
@@ -142,12 +147,13 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 	while ((c = overdue(w, &w->hellos, &next_ms))) {
 		worker_count(w, COUNTER_hello_timeouts);
 		worker_count(w, COUNTER_error_hello_required);
-		reply_error(&w->out, NULL, 0, WIRE_ERROR_HELLO_REQUIRED, "no valid hello in time",
-			UINT64_MAX);
-		worker_farewell(w, c, false);
+		peer_turn_out(w, c);
 	}
 	while ((c = overdue(w, &w->lingering, &next_ms)))
 		worker_close(w, c);
+	peer_ring(w);
+	if (alarm_next_ms(&w->alarms) < next_ms)
+		next_ms = alarm_next_ms(&w->alarms);
 	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))
 		w->accept_again_ms = w->now.mono_ms + 1000;
 	if (w->accept_again_ms > 0 && w->accept_again_ms < next_ms)
@@ -169,6 +175,7 @@ static void publish(struct worker *w) REQUIRES(role_worker)
 /* One turn; true when there is more to do at once. */
 static bool take_turn(struct worker *w) REQUIRES(role_worker)
 {
+	w->n_signatures = 0;
 	bool is_done = handle_events(w, w->now_ns + SLICE_READ_NS);
 	is_done &= read_ready(w, w->now_ns + SLICE_READ_NS);
 	hearing_collect(w);
@@ -241,11 +248,12 @@ static void say_bye(struct worker *w) REQUIRES(role_worker)
 		struct connection *c = connections_at(&w->connections, fd);
 		if (!c || c->phase == PHASE_LINGER)
 			continue;
-		output_free(w, c);
 		if (c->phase == PHASE_LIVE)
 			worker_let_go(w, c);
-		reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
-		worker_farewell(w, c, false);
+		output_cut(w, c);
+		if (c->stage >= STAGE_FRAMES)
+			reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
+		worker_farewell(w, c, reason_close_code(REASON_SHUTDOWN), false);
 	}
 }
 
@@ -368,6 +376,9 @@ void worker_free(struct worker *w)
 	connections_destroy(&w->connections);
 	actor_destroy(&w->actor);
 	buffer_free(&w->out);
+	alarm_destroy(&w->alarms);
+	websocket_free(w->websocket);
+	tls_context_unref(w->tls);
 	free(w->in);
 	free(w->listeners);
 	free(w);

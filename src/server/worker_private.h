@@ -7,10 +7,12 @@
 #include "base/buffer.h"
 #include "net/descriptors.h"
 #include "net/poller.h"
+#include "server/alarm.h"
 #include "server/connection.h"
 #include "server/shared.h"
 #include "server/worker.h"
 #include "wire/reply.h"
+#include "wire/websocket.h"
 
 #include <pthread.h>
 
@@ -19,6 +21,11 @@ enum {
 	WRITE_SLICE = 16384, /* of events, to one connection a turn */
 	REPLY_PART_MAX = 65536, /* bytes of one line to a client */
 	HELLO_MAX = 4096,
+	HELLO_WITH_TOKEN_MAX = 12288,
+	SIGNATURES_PER_TURN = 4, /* handshakes and tokens: some 0.2 to 1 ms each */
+	OPEN_MESSAGES_MAX =
+		4096, /* WebSocket messages begun and not complete, a worker: 5 KB each and what came */
+	OPEN_MESSAGE_MS = 30000, /* and how long one may be */
 	HELLO_REPLIES_MAX = 1024, /* bytes, before a valid hello */
 	LINGER_MS = 1000,
 	LINGER_BYTES = 65536,
@@ -58,6 +65,15 @@ struct worker {
 	struct mailbox_link *ended, **ended_end;
 	char *in; /* READ_MAX: what was just read */
 	struct buffer out; /* replies to the connection at hand */
+	size_t n_sealed; /* of out: bytes at its start that are frames already */
+	struct websocket
+		*websocket; /* reads the frames of whoever has none open; NULL: not made yet */
+	uint32_t n_open_messages;
+	uint32_t n_signatures; /* in this turn */
+	uint64_t
+		allowance; /* of messages, in RATE_UNITS: what the last read's sender may send without a bucket */
+	struct tls_context *tls; /* for new connections */
+	struct alarms alarms;
 	/* the present */
 	uint64_t now_ns;
 	uint64_t wall_offset_ms;
@@ -91,8 +107,10 @@ uint64_t worker_retry_ms(const struct worker *);
 void worker_want_read(struct worker *, struct connection *) REQUIRES(role_worker);
 void worker_forget_read(struct worker *, struct connection *) REQUIRES(role_worker);
 
-/* A new connection from a listener, or negative errno; the descriptor is the worker's then. */
-int worker_adopt(struct worker *, int fd, enum transport) REQUIRES(role_worker);
+/* A new connection from a listener, or negative errno; the descriptor is the worker's then. 'key': the address that it is
+ * counted by, and has been; 0: none. 'is_proxied': a PROXY header comes first. */
+int worker_adopt(struct worker *, int fd, enum transport, uint64_t key, bool is_proxied)
+	REQUIRES(role_worker);
 
 /* What a read came to, for those who asked for it. */
 enum heard { HEARD_BYTES, HEARD_NOTHING, HEARD_END };
@@ -102,8 +120,9 @@ enum heard { HEARD_BYTES, HEARD_NOTHING, HEARD_END };
 enum heard worker_read(struct worker *, struct connection *) REQUIRES(role_worker);
 
 /* Parts with a connection that its session, if it had one, has left: sends what is in w->out, shuts the sending side and
- * lingers. 'was_expired': bytes that still come are mistakes. */
-void worker_farewell(struct worker *, struct connection *, bool was_expired) REQUIRES(role_worker);
+ * lingers. 'close_code': of the WebSocket close. 'was_expired': bytes that still come are mistakes. */
+void worker_farewell(struct worker *, struct connection *, uint16_t close_code, bool was_expired)
+	REQUIRES(role_worker);
 /* At once, without a word. */
 void worker_close(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Reads once, in whatever phase it is; not at all while it does not take what it is sent. */
@@ -121,6 +140,17 @@ void worker_leave_session(struct worker *, struct connection *, bool is_listed)
 /* Sessions that this worker has connections of, for the telemetry. */
 void worker_add_session(struct worker *, int n) REQUIRES(role_worker);
 
+/* A connection without a hello whose time is over: told so as its stage can, and closed. */
+void peer_turn_out(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Uses up what was kept, once the peer takes its replies again, or there is time. False when the connection is gone (or
+ * lingers) since. */
+bool peer_resume(struct worker *, struct connection *) REQUIRES(role_worker);
+/* The connection is to be looked at then, or a while before. */
+void worker_set_alarm(struct worker *, const struct connection *, enum alarm_kind, uint64_t due_ms)
+	REQUIRES(role_worker);
+/* Connections whose alarm is due. */
+void peer_ring(struct worker *) REQUIRES(role_worker);
+
 /* --- accept.c --- */
 
 /* The worker's own listeners, and those that all workers wait on. 0 or negative errno, and then what was opened is
@@ -133,7 +163,47 @@ void accept_some(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
 /* The stop: what still waits is told so; then the listeners are closed. */
 void accept_close(struct worker *) REQUIRES(role_worker);
 
+/* --- pass.c: who may come in, and whom it may watch --- */
+
+/* Whether a hello may go on: its token is verified, or none is needed. On WIRE_OK '*ret_user' is who it is, and '*ret_pass'
+ * (NULL: none is needed) is the caller's. 'why' is for people. */
+enum wire_error pass_check(struct worker *, struct connection *, const struct message *,
+	struct slice *ret_user, struct pass **ret_pass, const char **ret_why) REQUIRES(role_worker);
+/* The same of a token in an update: it replaces the session's pass. */
+enum wire_error pass_renew(struct worker *, struct connection *, const struct message *,
+	const char **ret_why) REQUIRES(role_worker);
+bool pass_allows(const struct worker *, const struct connection *, struct slice user)
+	REQUIRES(role_worker);
+void pass_free(struct pass *);
+
+/* --- stage.c: each false when the connection is gone (or lingers), or when there is no more to do with it now --- */
+
+/* The first stage of a new connection. */
+bool stage_begin(struct worker *, struct connection *, bool has_proxy_header) REQUIRES(role_worker);
+bool stage_take_proxy(struct worker *, struct connection *) REQUIRES(role_worker);
+bool stage_shake_hands(struct worker *, struct connection *) REQUIRES(role_worker);
+bool stage_consume_head(struct worker *, struct connection *, const char *data, size_t len)
+	REQUIRES(role_worker);
+
+/* --- frames.c --- */
+
+/* Makes frames of the lines in w->out that are none yet, where the connection speaks frames. */
+void frames_seal(struct worker *, const struct connection *) REQUIRES(role_worker);
+void frames_append_close(struct worker *, const struct connection *, uint16_t code)
+	REQUIRES(role_worker);
+void frames_ping(struct worker *, struct connection *) REQUIRES(role_worker);
+/* As session_consume, of frames. */
+bool frames_consume(struct worker *, struct connection *, const char *data, size_t len)
+	REQUIRES(role_worker);
+void frames_free(struct worker *, struct connection *) REQUIRES(role_worker);
+
 /* --- session.c --- */
+
+/* A whole message: lines, the last of which has no end. As session_consume, but sends nothing yet. */
+bool session_consume_message(struct worker *, struct connection *, const char *data, size_t len)
+	REQUIRES(role_worker);
+/* The longest line that is taken, at present. */
+uint32_t session_line_limit(const struct worker *, const struct connection *) REQUIRES(role_worker);
 
 /* Uses up what came: lines, as far as replies are taken. The rest is kept. False when the connection is gone (or
  * lingers) since. */
@@ -150,6 +220,8 @@ void roster_query(struct worker *, struct connection *, const struct message *)
 	REQUIRES(role_worker);
 /* Goes on with a reply that waits. False when it is not done: the peer took no more. */
 bool roster_continue(struct worker *, struct connection *, struct roster *) REQUIRES(role_worker);
+/* Ends those watches that the session's pass does not allow any more. */
+void roster_prune(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Takes down watches of connections that are gone, within 'until_ns'; true when none are left. */
 bool roster_bury(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
 /* Reads again some of what is watched; true when done. */
@@ -157,12 +229,16 @@ bool roster_resync(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
 
 /* --- output.c --- */
 
+void output_clear(struct worker *) REQUIRES(role_worker);
+
 /* Sends w->out and empties it; what the peer does not take is kept, and the connection paused. False, and nothing is
  * kept, where the connection turned out to be broken or memory was refused: then it is among those to be read. */
 bool output_push(struct worker *, struct connection *) REQUIRES(role_worker);
 /* The peer takes more: goes on with what is kept. */
 void output_continue(struct worker *, struct connection *) REQUIRES(role_worker);
 void output_free(struct worker *, struct connection *) REQUIRES(role_worker);
+/* Drops what the peer does not take, but for the end of a line under way: what is said after it is the last. */
+void output_cut(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Tells a connection what is dirty, at most a slice of it. */
 void output_flush(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Connections in the flush list, within 'until_ns'; true when none are left. */

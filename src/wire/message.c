@@ -18,8 +18,9 @@ static_assert(JSON_U64_MAX + 1 < MESSAGE_ID_TEXT_MAX, "a negative id fits");
 static const struct {
 	const char *word;
 	bool is_fatal;
-} errors[WIRE_ERROR_N] = {[WIRE_OK] = {"ok", false},
-#define ERROR_ROW(name, word, fatal, close) [WIRE_ERROR_##name] = {word, fatal},
+	uint16_t close_code;
+} errors[WIRE_ERROR_N] = {[WIRE_OK] = {"ok", false, 0},
+#define ERROR_ROW(name, word, fatal, close) [WIRE_ERROR_##name] = {word, fatal, close},
 	WIRE_ERRORS(ERROR_ROW)
 #undef ERROR_ROW
 };
@@ -34,6 +35,27 @@ bool wire_error_is_fatal(enum wire_error err)
 {
 	ensure(err < WIRE_ERROR_N);
 	return errors[err].is_fatal;
+}
+
+uint16_t wire_error_close_code(enum wire_error err)
+{
+	ensure(err < WIRE_ERROR_N);
+	return errors[err].close_code;
+}
+
+uint16_t reason_close_code(enum reason reason)
+{
+	static const uint16_t codes[REASON_N] = {
+		[REASON_SHUTDOWN] = 1001,
+		[REASON_EXPIRED] = 4402,
+		[REASON_KICKED] = 4403,
+		[REASON_TIMEOUT] = 4408,
+		[REASON_REPLACED] = 4409,
+		[REASON_SLOW] = 4411,
+		[REASON_VIOLATION] = 1008,
+	};
+	ensure(reason < REASON_N);
+	return codes[reason] ? codes[reason] : 1000;
 }
 
 static const struct slice requests[REQUEST_N] = {

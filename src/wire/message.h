@@ -38,6 +38,8 @@ enum wire_error { WIRE_OK, WIRE_ERRORS(WIRE_ERROR_ENUM) WIRE_ERROR_N };
 
 const char *wire_error_word(enum wire_error);
 bool wire_error_is_fatal(enum wire_error);
+uint16_t wire_error_close_code(enum wire_error); /* of a WebSocket; 0: it goes on */
+uint16_t reason_close_code(enum reason); /* of a bye; 1000 where the protocol names none */
 
 /* X(name, word) */
 #define REQUESTS(X)                                                                                \
