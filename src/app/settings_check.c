@@ -161,7 +161,7 @@ static void check_tokens(const struct settings *s, const bool *good, struct comp
 	if (settings_have_tokens(s) || !good[SETTING_JWT_SECRET] || !good[SETTING_JWT_JWKS_FILE])
 		return;
 	for (size_t i = 0; i < ARRAY_LEN(needs_keys); i++)
-		if (s->origins[needs_keys[i]] != SETTING_ORIGIN_DEFAULT)
+		if (good[needs_keys[i]] && s->origins[needs_keys[i]] != SETTING_ORIGIN_DEFAULT)
 			complain(c, setting_specs[needs_keys[i]].name, "", NULL,
 				"expected %s or %s with it", setting_specs[SETTING_JWT_SECRET].name,
 				setting_specs[SETTING_JWT_JWKS_FILE].name);

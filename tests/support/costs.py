@@ -6,12 +6,12 @@ the compiler's too, so a recorded figure names it."""
 
 import json
 import mmap
-import os
 import pathlib
 import re
 import socket
 import struct
 import subprocess
+import time
 from urllib.parse import urlsplit
 
 from support.client import Client
@@ -82,10 +82,20 @@ def tell(star, watchers, n, first):
 # ---- system calls -------------------------------------------------------------------------------
 
 
-def trace_calls(path):
-    """Of each thread the names of its system calls, in order, with the text of their arguments."""
+TRACER = ["strace", "-f", "-D", "-q", "-s", "64", "-o"]
+
+
+def trace_calls(path, pid):
+    """Of each thread the names of its system calls, in order, with the text of their arguments. The tracer
+    is no child of ours, and may be writing still when the server has ended."""
+    end = time.monotonic() + PATIENCE
+    text = ""
+    while f"{pid} +++ exited" not in re.sub(" +", " ", text):
+        assert time.monotonic() < end, text[-2000:]
+        text = pathlib.Path(path).read_text(errors="replace")
+        time.sleep(0.01)
     threads = {}
-    for line in pathlib.Path(path).read_text(errors="replace").splitlines():
+    for line in text.splitlines():
         found = re.match(r"(\d+) +(\w+)\((.*)", line)  # what is resumed was counted as it began
         if found:
             threads.setdefault(int(found.group(1)), []).append((found.group(2), found.group(3)))
