@@ -19,32 +19,35 @@ static uint64_t timespec_ms(struct timespec t)
 	return (uint64_t)t.tv_sec * MS_PER_S + (uint64_t)t.tv_nsec / NS_PER_MS;
 }
 
-/* What Unix time is at 0 of the monotonic clock, as all threads say it: so that one moment is shown as one time, whoever
- * shows it. Looked at anew each time, and changed when it is out by more than rounding. Relaxed: any value that was
- * right within the last call of anybody will do. */
-static _Atomic int64_t wall_offset_ms = INT64_MIN;
+static uint64_t timespec_ns(struct timespec t)
+{
+	return (uint64_t)t.tv_sec * MS_PER_S * NS_PER_MS + (uint64_t)t.tv_nsec;
+}
+
+/* Unix time at 0 of the monotonic clock, in ns, as all threads say it: so that one moment is shown as one time, whoever
+ * shows it. Looked at anew with each call. The wall clock is read after the other one, so that what lies between makes the
+ * difference too large, never too small: the least is kept, until the clock has been set, or has drifted by 1 ms.
+ * Relaxed: whatever any thread found last will do. */
+static _Atomic int64_t wall_at_zero_ns = INT64_MAX;
 
 struct instant clock_instant(void)
 {
-	struct timespec mono = clock_read(CLOCK_MONOTONIC), wall = clock_read(CLOCK_REALTIME);
-	int64_t offset_ms = (int64_t)timespec_ms(wall) - (int64_t)timespec_ms(mono);
-	int64_t said_ms = atomic_load_explicit(&wall_offset_ms, memory_order_relaxed);
+	int64_t mono_ns = (int64_t)timespec_ns(clock_read(CLOCK_MONOTONIC));
+	int64_t at_zero_ns = (int64_t)timespec_ns(clock_read(CLOCK_REALTIME)) - mono_ns;
+	int64_t said_ns = atomic_load_explicit(&wall_at_zero_ns, memory_order_relaxed);
 
-	if (said_ms == INT64_MIN || offset_ms > said_ms + 1 || offset_ms < said_ms - 1) {
-		atomic_store_explicit(&wall_offset_ms, offset_ms, memory_order_relaxed);
-		said_ms = offset_ms;
+	if (at_zero_ns < said_ns || at_zero_ns > said_ns + NS_PER_MS) {
+		atomic_store_explicit(&wall_at_zero_ns, at_zero_ns, memory_order_relaxed);
+		said_ns = at_zero_ns;
 	}
+	uint64_t mono_ms = (uint64_t)mono_ns / NS_PER_MS;
 	return (struct instant){
-		.mono_ms = timespec_ms(mono),
-		.wall_ms = timespec_ms(mono) + (uint64_t)said_ms,
-	};
+		.mono_ms = mono_ms, .wall_ms = mono_ms + (uint64_t)said_ns / NS_PER_MS};
 }
 
 uint64_t clock_mono_ns(void)
 {
-	struct timespec now = clock_read(CLOCK_MONOTONIC);
-
-	return (uint64_t)now.tv_sec * MS_PER_S * NS_PER_MS + (uint64_t)now.tv_nsec;
+	return timespec_ns(clock_read(CLOCK_MONOTONIC));
 }
 
 uint64_t clock_mono_ms(void)

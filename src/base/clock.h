@@ -10,7 +10,7 @@
 /* One moment on both clocks. */
 struct instant {
 	uint64_t mono_ms; /* CLOCK_MONOTONIC, rounded down */
-	uint64_t wall_ms; /* Unix time, for display: to 2 ms, and the same of one moment in all threads */
+	uint64_t wall_ms; /* Unix time, for display: to 1 ms, and the same of one moment in all threads */
 };
 
 struct instant clock_instant(void);
