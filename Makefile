@@ -16,7 +16,7 @@ PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxha
 	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
-	strace valgrind
+	strace valgrind openssl
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
 
@@ -123,6 +123,15 @@ $(BUILD)/libcore.a: $(CORE_OBJECTS) $(BUILD)/sources
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The same server, but that its WebSockets answer each message with itself: for conformance tools. The
+# object stands before the archive, whose own of that name is then not taken.
+.PHONY: echo
+echo: $(BUILD)/echo/presenced
+$(BUILD)/echo/presenced: $(BUILD)/src/main.o $(BUILD)/echo/frames.o $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
+$(BUILD)/echo/frames.o: src/server/frames.c $(BUILD)/flags
+	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -DPRESENCED_WEBSOCKET_ECHO -MMD -MP -c -o $@ $<
+
 # Written only when they differ: what was built with other flags is stale then, and the archive has to
 # forget a source that was removed.
 record = @mkdir -p $(@D); \
@@ -160,13 +169,13 @@ build-torture: $(TORTURE)
 build-bench: $(BENCH)
 build-fuzz-replay: $(FUZZ_REPLAY)
 build-fuzzers: $(FUZZERS)
-programs: all build-unit build-torture build-fuzz-replay # all that tests/run needs of a mode
+programs: all echo build-unit build-torture build-fuzz-replay # all that tests/run needs of a mode
 
 # ---- tests --------------------------------------------------------------------------------------
 #
 # tests/run knows the suites and their limits; these are the parts of it, one at a time.
 
-.PHONY: unit torture integration lab fuzz-replay test test-long fuzz
+.PHONY: unit torture integration conformance lab fuzz-replay test test-long fuzz
 .PHONY: bench bench-peers bench-million record-costs
 SUITE = CC='$(CC)' tests/run --no-build --mode=$(MODE) --build=$(BUILD)
 
@@ -176,6 +185,8 @@ torture: build-torture
 	@$(SUITE) torture
 integration: all
 	@$(SUITE) integration
+conformance: all echo
+	@$(SUITE) conformance
 lab: all
 	@$(SUITE) lab
 fuzz-replay: build-fuzz-replay
@@ -279,7 +290,7 @@ help:
 	@echo 'make test          install what they need, run all tests (under 15 minutes)'
 	@echo 'make test-long     the ones that take longer, too'
 	@echo 'make check         format, layers, headers, warnings, file lengths, unit tests'
-	@echo 'make unit, torture, integration, lab, fuzz-replay   one suite, in the mode given'
+	@echo 'make unit, torture, integration, conformance, lab, fuzz-replay   one suite, in the mode given'
 	@echo 'make bench         build and run the benchmarks: one JSON line a figure, and a table'
 	@echo 'make bench-peers   the same loads on mosquitto, redis and memcached, and the ratios'
 	@echo 'make bench-million a million sessions on one server: eight minutes, 11 GiB'

@@ -135,11 +135,13 @@ struct debris session_finish(struct table *t, struct stripe *st, struct session 
 		if (seen > u->last_seen_ms)
 			u->last_seen_ms = seen & 0xffffffffffff;
 	}
-	struct debris debris = {.device = s->device, .status = s->status};
-	s->device = s->status = NULL;
+	struct debris debris = {.device = s->device_len > DEVICE_HERE_MAX ? s->device.there : NULL,
+		.status = s->status};
+	s->device_len = 0;
+	s->status = NULL;
 	s->user = NULL;
 	s->next = NULL;
-	s->end_reason = (uint8_t)reason;
+	s->end_reason = (uint8_t)reason & 15;
 	count_sessions(st, -1);
 	/* Last, and sequentially consistent: see enum mark. */
 	atomic_store(&s->id, 0);
@@ -226,8 +228,8 @@ bool table_detach(struct table *t, struct session *s, uint64_t id)
 static bool is_device(
 	const struct table *t, const struct session *s, const char *device, size_t len)
 {
-	if (s->device)
-		return s->device->len == len && memcmp(s->device->bytes, device, len) == 0;
+	if (s->device_len > 0)
+		return s->device_len == len && memcmp(session_device(s), device, len) == 0;
 	/* Made up from the session's name: a client may come back with what it was told. */
 	char made_up[SESSION_TEXT_MAX];
 	table_session_text(t, atomic_load_explicit(&s->id, memory_order_relaxed), made_up);
@@ -259,7 +261,8 @@ static struct session *find_surplus(struct table *t, const struct user *u)
 /* What a login brings into the lock, allocated before, and what it leaves there to be freed after. */
 struct luggage {
 	struct user *candidate;
-	struct text *device, *status;
+	char *device; /* NULL: it is short, or made up */
+	struct text *status;
 	struct session *record;
 	struct debris debris;
 };
@@ -278,9 +281,12 @@ static int pack_luggage(struct table *t, const struct login *in, uint64_t hash, 
 	REQUIRES(role_worker)
 {
 	l->candidate = user_new(in->user, in->user_len, hash);
-	l->device = in->device ? text_new(in->device, in->device_len) : NULL;
+	bool has_long_device = in->device && in->device_len > DEVICE_HERE_MAX;
+	l->device = has_long_device ? malloc(in->device_len) : NULL;
+	if (l->device)
+		memcpy(l->device, in->device, in->device_len);
 	l->status = in->status ? text_new(in->status, in->status_len) : NULL;
-	if (!l->candidate || (in->device && !l->device) || (in->status && !l->status))
+	if (!l->candidate || (has_long_device && !l->device) || (in->status && !l->status))
 		return -ENOMEM;
 	return take_record(t, in->worker, in->stamp_ms + in->timeout_ms, &l->record);
 }
@@ -292,9 +298,13 @@ static void begin_session(struct table *t, struct stripe *st, struct user *u,
 	struct session *s = l->record;
 	struct slab *slab = &t->slabs[in->worker];
 	s->user = u;
-	s->device = l->device;
+	s->device_len = in->device ? (uint8_t)in->device_len : 0;
+	if (l->device)
+		s->device.there = l->device;
+	else if (in->device)
+		memcpy(s->device.here, in->device, in->device_len);
 	s->status = l->status;
-	s->state = (uint8_t)(in->has_state ? in->state : STATE_ONLINE);
+	s->state = (uint8_t)(in->has_state ? in->state : STATE_ONLINE) & 15;
 	s->since_ms = in->now.wall_ms;
 	s->timeout_ms = in->timeout_ms;
 	s->granted_stamp = s->grant_ms = 0;
@@ -314,7 +324,8 @@ static void begin_session(struct table *t, struct stripe *st, struct user *u,
 		l->debris = session_finish(t, st, old, REASON_REPLACED, in->now);
 	}
 	l->record = NULL;
-	l->device = l->status = NULL;
+	l->device = NULL;
+	l->status = NULL;
 	count_sessions(st, 1);
 	atomic_store_explicit(&s->connection, in->connection, memory_order_relaxed);
 	atomic_store(&s->mark, MARK_QUIET);
@@ -397,7 +408,7 @@ static void apply_words(struct table *t, struct session *s, const struct update 
 			if (seen > u->last_seen_ms)
 				u->last_seen_ms = seen & 0xffffffffffff;
 		}
-		s->state = (uint8_t)in->state;
+		s->state = (uint8_t)in->state & 15;
 	}
 	if (in->has_status) {
 		struct text *old = s->status;

@@ -26,7 +26,8 @@ void table_free(struct table *t)
 				next = u->next;
 				for (struct session *s = u->is_remembered ? NULL : u->sessions; s;
 					s = s->next) {
-					free(s->device);
+					if (s->device_len > DEVICE_HERE_MAX)
+						free(s->device.there);
 					free(s->status);
 				}
 				free(u);

@@ -15,7 +15,14 @@ enum {
 	N_STRIPES = 1 << STRIPE_BITS
 }; /* 8 a worker at the most workers there can be */
 
-/* A device's name or a status. */
+/* A device's name: in the record itself where it is short, as most are. */
+enum { DEVICE_HERE_MAX = 8 };
+union device_name {
+	char here[DEVICE_HERE_MAX];
+	char *there;
+};
+
+/* A status. */
 struct text {
 	uint16_t len;
 	char bytes[];
@@ -43,12 +50,13 @@ struct session {
 	/* const while the id lives */
 	uint8_t worker;
 	/* guarded: the stripe's lock; once the id is 0: owner */
-	uint8_t state; /* enum state */
-	uint8_t end_reason; /* enum reason */
+	uint8_t state : 4; /* enum state */
+	uint8_t end_reason : 4; /* enum reason */
+	uint8_t device_len; /* 0: its name is made up from the id */
 	uint32_t slot; /* const: the record's own */
 	struct user *user;
 	struct session *next; /* of the same user, the one updated last first */
-	struct text *device; /* NULL: made up from the id */
+	union device_name device;
 	struct text *status; /* NULL: none */
 	/* owned by whichever list the record is in */
 	struct mailbox_link link;
@@ -123,6 +131,11 @@ struct table {
 	_Atomic uint64_t oldest[N_STRIPES];
 };
 
+static inline const char *session_device(const struct session *s)
+{
+	return s->device_len > DEVICE_HERE_MAX ? s->device.there : s->device.here;
+}
+
 static inline struct stripe_data *stripe_data(struct stripe *st) REQUIRES(st->lock)
 {
 	return &st->guarded;
@@ -186,7 +199,8 @@ uint32_t last_heard(struct table *, const struct session *);
 
 /* Texts that nobody refers to any more, for free() once the lock is released. */
 struct debris {
-	struct text *device, *status;
+	char *device;
+	struct text *status;
 };
 
 void debris_free(struct debris *);

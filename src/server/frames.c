@@ -156,6 +156,39 @@ static void drop_context(struct worker *w, struct connection *c, struct websocke
 	frames_free(w, c);
 }
 
+#ifdef PRESENCED_WEBSOCKET_ECHO
+/* Of the tests' build only, for conformance tools: a message comes back as it came, without a session, and may be as
+ * long as a session's. */
+static bool take_text(struct worker *w, struct connection *c, const struct websocket_event *e)
+	REQUIRES(role_worker)
+{
+	char header[WEBSOCKET_HEADER_MAX];
+	frames_seal(w, c);
+	buffer_append(&w->out, header, websocket_put_header(header, WEBSOCKET_OPCODE_TEXT, e->len));
+	buffer_append(&w->out, e->data, e->len);
+	w->n_sealed = w->out.len;
+	return true;
+}
+
+static uint32_t message_limit(const struct worker *w, const struct connection *c)
+{
+	(void)c;
+	return w->shared->params.max_message;
+}
+#else
+static bool take_text(struct worker *w, struct connection *c, const struct websocket_event *e)
+	REQUIRES(role_worker)
+{
+	return session_consume_message(w, c, e->data, e->len);
+}
+
+static uint32_t message_limit(const struct worker *w, const struct connection *c)
+	REQUIRES(role_worker)
+{
+	return session_line_limit(w, c);
+}
+#endif
+
 static bool take_event(struct worker *w, struct connection *c, struct websocket *context,
 	enum websocket_what what, const struct websocket_event *e) REQUIRES(role_worker)
 {
@@ -164,7 +197,7 @@ static bool take_event(struct worker *w, struct connection *c, struct websocket 
 	case WEBSOCKET_PONG:
 		return true;
 	case WEBSOCKET_TEXT:
-		return session_consume_message(w, c, e->data, e->len);
+		return take_text(w, c, e);
 	case WEBSOCKET_PING:
 		append_control(w, c, WEBSOCKET_OPCODE_PONG, e->data, e->len);
 		return true;
@@ -202,7 +235,7 @@ bool frames_consume(struct worker *w, struct connection *c, const char *data, si
 		struct websocket_event event;
 		size_t used;
 		enum websocket_what what =
-			websocket_feed(context, data, len, session_line_limit(w, c), &used, &event);
+			websocket_feed(context, data, len, message_limit(w, c), &used, &event);
 		data += used;
 		len -= used;
 		/* An open message's context is the connection's before its lines are answered: they may end it. */
