@@ -85,20 +85,22 @@ static void check_listen_url(const struct settings *s, const struct listen_url *
 	char text[ADDRESS_TEXT_MAX];
 
 	listen_url_format(url, text);
-	if (is_encrypted && good[SETTING_TLS_CERT] && good[SETTING_TLS_KEY] &&
-		!(s->tls_cert && s->tls_key))
+	/* Of one without the other check_tls() tells. */
+	if (is_encrypted && good[SETTING_TLS_CERT] && good[SETTING_TLS_KEY] && !s->tls_cert &&
+		!s->tls_key)
 		complain(c, name, "", text, "expected %s and %s with it",
 			setting_specs[SETTING_TLS_CERT].name, setting_specs[SETTING_TLS_KEY].name);
 	if (address_is_loopback(&url->address))
 		return;
 	/* Behind a proxy plain text is meant; whoever else comes is refused when it comes. */
 	if (!is_encrypted && good[SETTING_ALLOW_PLAINTEXT] && !s->allow_plaintext &&
-		s->proxy_trusted.n == 0)
+		good[SETTING_PROXY_TRUSTED] && s->proxy_trusted.n == 0)
 		complain(c, name, "", text,
 			"neither loopback nor encrypted: expected %s=true or %s with it",
 			setting_specs[SETTING_ALLOW_PLAINTEXT].name,
 			setting_specs[SETTING_PROXY_TRUSTED].name);
-	if (good[SETTING_ALLOW_ANONYMOUS] && !s->allow_anonymous && !settings_have_tokens(s))
+	if (good[SETTING_ALLOW_ANONYMOUS] && !s->allow_anonymous && good[SETTING_JWT_SECRET] &&
+		good[SETTING_JWT_JWKS_FILE] && !settings_have_tokens(s))
 		complain(c, name, "", text,
 			"not loopback, and no tokens are asked for: expected %s=true with it",
 			setting_specs[SETTING_ALLOW_ANONYMOUS].name);
@@ -153,6 +155,17 @@ static void check_admin(const struct settings *s, const bool *good, struct compl
 	}
 }
 
+/* Half of what TLS needs is a slip, whatever the listeners are. */
+static void check_tls(const struct settings *s, const bool *good, struct complaints *c)
+{
+	enum setting given = s->tls_cert ? SETTING_TLS_CERT : SETTING_TLS_KEY;
+	enum setting missing = s->tls_cert ? SETTING_TLS_KEY : SETTING_TLS_CERT;
+
+	if (good[SETTING_TLS_CERT] && good[SETTING_TLS_KEY] && !s->tls_cert != !s->tls_key)
+		complain(c, setting_specs[given].name, "", s->tls_cert ? s->tls_cert : s->tls_key,
+			"expected %s with it", setting_specs[missing].name);
+}
+
 static void check_tokens(const struct settings *s, const bool *good, struct complaints *c)
 {
 	static const enum setting needs_keys[] = {
@@ -197,6 +210,7 @@ void settings_check(const struct settings *s, const bool good[SETTING_N], struct
 	check_heartbeats(s, good, c);
 	check_listen(s, good, c);
 	check_admin(s, good, c);
+	check_tls(s, good, c);
 	check_tokens(s, good, c);
 	check_lists(s, c);
 }

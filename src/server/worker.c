@@ -22,6 +22,8 @@ enum {
 	SLICE_RESYNC_NS = 200000,
 	SLICE_ACCEPT_NS = 300000,
 	SLICE_BURY_NS = 300000,
+	SLICE_BURY_BUSY_NS = 30000, /* while there are deaths to hear of and watchers to tell */
+	WALL_LOOK_MS = 20, /* how often the wall clock is looked at */
 	MAIL_PER_TURN = 4096,
 	MARKS_PER_TURN = 4096,
 };
@@ -36,12 +38,16 @@ void worker_tick(struct worker *w)
 	w->stamp_ms = (uint32_t)((w->now_ns + 999999) / 1000000);
 }
 
-/* Wall time may be set at any time: looked at once a turn. */
-static void look_at_wall_clock(struct worker *w) REQUIRES(role_worker)
+/* Wall time may be set at any time: looked at now and then. */
+static void tick_after_wait(struct worker *w) REQUIRES(role_worker)
 {
+	worker_tick(w);
+	if (w->now.mono_ms < w->wall_look_ms)
+		return;
 	struct instant now = clock_instant();
 	w->wall_offset_ms = now.wall_ms - now.mono_ms;
-	worker_tick(w);
+	w->wall_look_ms = now.mono_ms + WALL_LOOK_MS;
+	w->now.wall_ms = w->wall_offset_ms + w->now.mono_ms;
 }
 
 uint64_t worker_retry_ms(const struct worker *w)
@@ -190,8 +196,9 @@ static bool take_turn(struct worker *w) REQUIRES(role_worker)
 		worker_tick(w);
 		accept_some(w, w->now_ns + SLICE_ACCEPT_NS);
 	}
-	is_done &= hearing_bury(w, w->now_ns + SLICE_BURY_NS);
-	is_done &= roster_bury(w, w->now_ns + SLICE_BURY_NS);
+	uint64_t bury_ns = is_done ? SLICE_BURY_NS : SLICE_BURY_BUSY_NS;
+	is_done &= hearing_bury(w, w->now_ns + bury_ns);
+	is_done &= roster_bury(w, w->now_ns + bury_ns);
 	shared_wake(w->shared, &w->actor, w->index);
 	/* What was done may have made more to do. */
 	return !is_done || w->ready_first != CONNECTION_NONE || watch_has_flush(w->watches);
@@ -216,7 +223,6 @@ static void wait_for_events(struct worker *w, bool is_busy, uint64_t next_ms) RE
 		poll_until(w, 0);
 		return;
 	}
-	worker_tick(w);
 	atomic_store_explicit(&w->telemetry->turn_began_ms, 0, memory_order_relaxed);
 	poll_until(w, next_ms);
 	mailbox_wake(w->mailbox);
@@ -229,7 +235,7 @@ static void run(struct worker *w) REQUIRES(role_worker)
 		uint64_t next_ms = expire(w);
 		publish(w);
 		wait_for_events(w, is_busy || w->ready_first != CONNECTION_NONE, next_ms);
-		look_at_wall_clock(w);
+		tick_after_wait(w);
 		uint64_t began_ns = w->now_ns;
 		atomic_store_explicit(
 			&w->telemetry->turn_began_ms, w->now.mono_ms, memory_order_relaxed);
@@ -299,7 +305,7 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	role_worker_begin();
-	look_at_wall_clock(w);
+	tick_after_wait(w);
 	w->error = open_all(w);
 	sem_post(&w->shared->listening);
 	while (sem_wait(&w->shared->accepting) != 0)

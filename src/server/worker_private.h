@@ -76,7 +76,7 @@ struct worker {
 	struct alarms alarms;
 	/* the present */
 	uint64_t now_ns;
-	uint64_t wall_offset_ms;
+	uint64_t wall_offset_ms, wall_look_ms;
 	struct instant now;
 	uint32_t stamp_ms; /* now, rounded up */
 };

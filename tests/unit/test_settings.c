@@ -43,6 +43,17 @@ static void an_empty_environment_gives_the_defaults(void **state)
 	assert_int_equal(s.max_watches_total, 20000000);
 	assert_int_equal(s.max_message_bytes, 65536);
 	assert_null(s.admin_token);
+	assert_true(!s.tls_cert && !s.tls_key);
+	assert_true(!s.jwt_secret && !s.jwt_jwks_file && !s.jwt_issuer && !s.jwt_audience);
+	assert_int_equal(s.jwt_algorithms.n, 0);
+	assert_int_equal(s.jwt_leeway_ms, 30000);
+	assert_false(settings_have_tokens(&s));
+	assert_int_equal(s.default_watch, DEFAULT_WATCH_ALL);
+	assert_int_equal(s.allowed_origins.n, 0);
+	assert_int_equal(s.proxy_trusted.n, 0);
+	assert_int_equal(s.max_connections_per_address, 0);
+	assert_int_equal(s.message_rate, 200);
+	assert_int_equal(s.login_rate, 200);
 	assert_int_equal(s.n_injected, 0);
 	settings_free(&s);
 }
@@ -82,18 +93,116 @@ static void every_error_is_told_at_once_with_name_value_and_expectation(void **s
 		"PRESENCED_ALLOW_PLAINTEXT=yes\n\xff");
 }
 
-static void an_empty_value_is_an_error_whatever_the_type(void **state)
+static void an_empty_value_is_an_error_but_of_a_list_that_may_be_empty(void **state)
 {
 	(void)state;
 	for (unsigned i = 0; i < SETTING_N; i++) {
+		const struct setting_spec *spec = &setting_specs[i];
+		bool may_be_empty = spec->type == SETTING_TYPE_TEXTS && spec->low == 0;
 		char variable[128];
 		struct settings s;
 
-		snprintf(variable, sizeof(variable), "%s=", setting_specs[i].name);
-		assert_int_equal(load_settings(ENVIRONMENT(variable), &s), -EINVAL);
-		assert_int_equal(count_lines(told), 1);
-		assert_non_null(strstr(told, variable));
+		snprintf(variable, sizeof(variable), "%s=", spec->name);
+		int err = load_settings(ENVIRONMENT(variable), &s);
+		assert_int_equal(err, may_be_empty ? 0 : -EINVAL);
+		assert_int_equal(count_lines(told), may_be_empty ? 0 : 1);
+		if (may_be_empty)
+			settings_free(&s);
+		else
+			assert_non_null(strstr(told, variable));
 	}
+}
+
+#define SECRET_32 "0123456789abcdef0123456789abcdef"
+
+static void who_may_be_watched_by_default_hangs_on_tokens(void **state)
+{
+	static const struct {
+		const char *tokens, *said;
+		enum default_watch is;
+	} cases[] = {
+		{"HOME=/", "HOME=/", DEFAULT_WATCH_ALL},
+		{"PRESENCED_JWT_SECRET=" SECRET_32, "HOME=/", DEFAULT_WATCH_NONE},
+		{"PRESENCED_JWT_JWKS_FILE=/keys", "HOME=/", DEFAULT_WATCH_NONE},
+		{"HOME=/", "PRESENCED_DEFAULT_WATCH=none", DEFAULT_WATCH_NONE},
+		{"HOME=/", "PRESENCED_DEFAULT_WATCH=all", DEFAULT_WATCH_ALL},
+		{"PRESENCED_JWT_JWKS_FILE=/keys", "PRESENCED_DEFAULT_WATCH=all", DEFAULT_WATCH_ALL},
+		{"PRESENCED_JWT_SECRET=" SECRET_32, "PRESENCED_DEFAULT_WATCH=none",
+			DEFAULT_WATCH_NONE},
+	};
+	struct settings s;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+		LOAD(&s, cases[i].tokens, cases[i].said);
+		assert_int_equal(s.default_watch, cases[i].is);
+		FILE *f = start_telling();
+		settings_print_config(&s, f);
+		stop_telling(f);
+		assert_non_null(strstr(told, cases[i].is == DEFAULT_WATCH_ALL
+						     ? "PRESENCED_DEFAULT_WATCH=all  #"
+						     : "PRESENCED_DEFAULT_WATCH=none  #"));
+		settings_free(&s);
+	}
+	REFUSE("presenced: PRESENCED_DEFAULT_WATCH=some: expected all or none\n",
+		"PRESENCED_DEFAULT_WATCH=some");
+}
+
+static void the_settings_of_the_doors_are_taken(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	LOAD(&s, "PRESENCED_LISTEN=tls://127.0.0.1:1,wss://127.0.0.1:2,ws://127.0.0.1:3",
+		"PRESENCED_TLS_CERT=/etc/cert.pem", "PRESENCED_TLS_KEY=/etc/key.pem",
+		"PRESENCED_JWT_SECRET=" SECRET_32, "PRESENCED_JWT_ALGORITHMS=HS256, ES256",
+		"PRESENCED_JWT_ISSUER=https://issuer.test", "PRESENCED_JWT_AUDIENCE=presence",
+		"PRESENCED_JWT_LEEWAY=0", "PRESENCED_ALLOWED_ORIGINS=https://a.test,https://b.test",
+		"PRESENCED_PROXY_TRUSTED=10.0.0.0/8", "PRESENCED_MAX_CONNECTIONS_PER_ADDRESS=7",
+		"PRESENCED_MESSAGE_RATE=0", "PRESENCED_LOGIN_RATE=1");
+	assert_int_equal(s.listen.items[0].transport, TRANSPORT_TLS);
+	assert_int_equal(s.listen.items[1].transport, TRANSPORT_WSS);
+	assert_int_equal(s.listen.items[2].transport, TRANSPORT_WS);
+	assert_string_equal(s.tls_cert, "/etc/cert.pem");
+	assert_string_equal(s.tls_key, "/etc/key.pem");
+	assert_string_equal(s.jwt_secret, SECRET_32);
+	assert_true(settings_have_tokens(&s));
+	assert_string_equal(s.jwt_algorithms.items[1], "ES256");
+	assert_string_equal(s.jwt_issuer, "https://issuer.test");
+	assert_string_equal(s.jwt_audience, "presence");
+	assert_int_equal(s.jwt_leeway_ms, 0);
+	assert_string_equal(s.allowed_origins.items[1], "https://b.test");
+	assert_string_equal(s.proxy_trusted.items[0], "10.0.0.0/8");
+	assert_int_equal(s.max_connections_per_address, 7);
+	assert_int_equal(s.message_rate, 0);
+	assert_int_equal(s.login_rate, 1);
+	settings_free(&s);
+	assert_null(s.jwt_secret);
+	assert_null(s.jwt_issuer);
+	assert_null(s.allowed_origins.items);
+}
+
+/* Bounds, at what is just beyond them. */
+static void the_settings_of_the_doors_have_bounds(void **state)
+{
+	(void)state;
+	REFUSE("presenced: PRESENCED_JWT_LEEWAY=2h: expected a duration from 0s to 1h, such as 500ms, "
+	       "30s or 5m\n",
+		"PRESENCED_JWT_LEEWAY=2h");
+	REFUSE("presenced: PRESENCED_MESSAGE_RATE=1000001: expected a whole number from 0 to "
+	       "1000000\n",
+		"PRESENCED_MESSAGE_RATE=1000001");
+	REFUSE("presenced: PRESENCED_LOGIN_RATE=1000001: expected a whole number from 0 to 1000000\n",
+		"PRESENCED_LOGIN_RATE=1000001");
+	REFUSE("presenced: PRESENCED_MAX_CONNECTIONS_PER_ADDRESS=10000001: expected a whole number "
+	       "from 0 to 10000000\n",
+		"PRESENCED_MAX_CONNECTIONS_PER_ADDRESS=10000001");
+	REFUSE("presenced: PRESENCED_JWT_ISSUER=: expected 1 to 1024 bytes\n"
+	       "presenced: PRESENCED_JWT_AUDIENCE=: expected 1 to 1024 bytes\n",
+		"PRESENCED_JWT_SECRET=" SECRET_32,
+		"PRESENCED_JWT_ISSUER=", "PRESENCED_JWT_AUDIENCE=");
+	REFUSE("presenced: PRESENCED_JWT_ALGORITHMS=: expected 1 to 16 items with commas between\n",
+		"PRESENCED_JWT_SECRET=" SECRET_32, "PRESENCED_JWT_ALGORITHMS=");
 }
 
 static void each_default_is_what_is_printed_of_it(void **state)
@@ -132,6 +241,12 @@ static void unknown_names_get_the_nearest_one_named(void **state)
 		{"PRESENCED_ADMIN_TOKEN_FILES=x", "PRESENCED_ADMIN_TOKEN"},
 		{"PRESENCED_HEARTBEAT_FILE=x", "PRESENCED_HEARTBEAT"},
 		{"PRESENCED_listen=x", "PRESENCED_LISTEN"},
+		{"PRESENCED_TLS_KEY_FILE=/k", "PRESENCED_TLS_KEY"},
+		{"PRESENCED_TLS_CERT_FILE=/c", "PRESENCED_TLS_CERT"},
+		{"PRESENCED_JWT_SECRETS=x", "PRESENCED_JWT_SECRET"},
+		{"PRESENCED_JWT_JWKS=/keys", "PRESENCED_JWT_JWKS_FILE"},
+		{"PRESENCED_JWT_JWKS_FILE_FILE=/keys", "PRESENCED_JWT_JWKS_FILE"},
+		{"PRESENCED_TRUSTED_PROXY=x", "PRESENCED_PROXY_TRUSTED"},
 	};
 
 	(void)state;
@@ -364,6 +479,66 @@ static void a_bad_secret_is_refused_unshown(void **state)
 		"PRESENCED_ADMIN_TOKEN=hidden\n");
 }
 
+/* --- the secret of tokens --- */
+
+static void a_jwt_secret_has_32_bytes_at_least(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	REFUSE("presenced: PRESENCED_JWT_SECRET=***: expected 32 to 1024 bytes without control "
+	       "characters\n",
+		"PRESENCED_JWT_SECRET=0123456789abcdef0123456789abcde");
+	LOAD(&s, "PRESENCED_JWT_SECRET=" SECRET_32);
+	assert_int_equal(s.origins[SETTING_JWT_SECRET], SETTING_ORIGIN_ENVIRONMENT);
+	settings_free(&s);
+}
+
+static void a_jwt_secret_comes_from_a_file_too(void **state)
+{
+	char variable[128];
+	struct settings s;
+
+	(void)state;
+	snprintf(variable, sizeof(variable), "PRESENCED_JWT_SECRET_FILE=%s", secret_path);
+	write_secret(SECRET_32 "\n", 33);
+	LOAD(&s, variable);
+	assert_string_equal(s.jwt_secret, SECRET_32);
+	assert_int_equal(s.origins[SETTING_JWT_SECRET], SETTING_ORIGIN_FILE);
+	assert_true(settings_have_tokens(&s));
+	assert_int_equal(s.default_watch, DEFAULT_WATCH_NONE);
+	settings_free(&s);
+
+	write_secret(
+		"0123456789abcdef0123456789abcde\n", 32); /* one too few: the line end is none */
+	assert_int_equal(load_settings(ENVIRONMENT(variable), &s), -EINVAL);
+	assert_int_equal(count_lines(told), 1);
+	assert_non_null(strstr(told, "expected in it 32 to 1024 bytes"));
+	assert_null(strstr(told, "0123"));
+	REFUSE("presenced: PRESENCED_JWT_SECRET_FILE=/x: expected either this or "
+	       "PRESENCED_JWT_SECRET, not both\n",
+		"PRESENCED_JWT_SECRET=" SECRET_32, "PRESENCED_JWT_SECRET_FILE=/x");
+}
+
+/* A path that is kept for later: not a file that holds the setting, though its name ends as if. */
+static void the_jwks_file_is_a_name_of_its_own(void **state)
+{
+	struct settings s;
+
+	(void)state;
+	LOAD(&s, "PRESENCED_JWT_JWKS_FILE=/nowhere/keys.json");
+	assert_string_equal(s.jwt_jwks_file, "/nowhere/keys.json");
+	assert_null(s.jwt_secret);
+	assert_int_equal(s.origins[SETTING_JWT_JWKS_FILE], SETTING_ORIGIN_ENVIRONMENT);
+	settings_free(&s);
+	/* It may stand beside the secret: tokens are good by one of the keys. */
+	LOAD(&s, "PRESENCED_JWT_JWKS_FILE=/keys", "PRESENCED_JWT_SECRET=" SECRET_32);
+	settings_free(&s);
+	assert_int_equal(
+		load_settings(ENVIRONMENT("PRESENCED_JWT_JWKS_FILE_FILE=/x"), &s), -EINVAL);
+	assert_int_equal(load_settings(ENVIRONMENT("PRESENCED_JWT_JWKS=x"), &s), -EINVAL);
+}
+
 /* --- printing --- */
 
 static void the_config_shows_origins_and_hides_secrets(void **state)
@@ -475,7 +650,10 @@ int main(void)
 		cmocka_unit_test(an_empty_environment_gives_the_defaults),
 		cmocka_unit_test(what_the_environment_says_is_taken),
 		cmocka_unit_test(every_error_is_told_at_once_with_name_value_and_expectation),
-		cmocka_unit_test(an_empty_value_is_an_error_whatever_the_type),
+		cmocka_unit_test(an_empty_value_is_an_error_but_of_a_list_that_may_be_empty),
+		cmocka_unit_test(who_may_be_watched_by_default_hangs_on_tokens),
+		cmocka_unit_test(the_settings_of_the_doors_are_taken),
+		cmocka_unit_test(the_settings_of_the_doors_have_bounds),
 		cmocka_unit_test(each_default_is_what_is_printed_of_it),
 		cmocka_unit_test(unknown_names_get_the_nearest_one_named),
 		cmocka_unit_test(an_endless_unknown_name_is_cut),
@@ -489,6 +667,9 @@ int main(void)
 		cmocka_unit_test(a_secret_file_that_cannot_be_read_is_named_with_the_reason),
 		cmocka_unit_test(a_secret_and_its_file_at_once_are_an_error),
 		cmocka_unit_test(a_bad_secret_is_refused_unshown),
+		cmocka_unit_test(a_jwt_secret_has_32_bytes_at_least),
+		SECRET_TEST(a_jwt_secret_comes_from_a_file_too),
+		cmocka_unit_test(the_jwks_file_is_a_name_of_its_own),
 		SECRET_TEST(the_config_shows_origins_and_hides_secrets),
 		cmocka_unit_test(help_and_documents_have_every_setting),
 		cmocka_unit_test(documents_are_known_by_their_words),

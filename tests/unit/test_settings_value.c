@@ -196,6 +196,64 @@ static void paths(void **state)
 	assert_null(value);
 }
 
+static void words_of_who_may_be_watched(void **state)
+{
+	static const char *const bad[] = {"", "All", "nobody", "none "};
+	struct setting_spec spec = spec_of(SETTING_TYPE_WORD, SETTING_WORDS_WATCH, 0);
+	unsigned value = 99;
+	const char *why;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+		assert_int_equal(setting_parse(&spec, bad[i], &value, &why), -EINVAL);
+	assert_int_equal(value, 99);
+	assert_int_equal(setting_parse(&spec, "none", &value, &why), 0);
+	assert_int_equal(value, DEFAULT_WATCH_NONE);
+	assert_int_equal(setting_parse(&spec, "all", &value, &why), 0);
+	assert_int_equal(value, DEFAULT_WATCH_ALL);
+}
+
+/* Whatever it is, commas and blanks too: only its length counts. */
+static void texts(void **state)
+{
+	struct setting_spec spec = spec_of(SETTING_TYPE_TEXT, 1, 10);
+	char *value = NULL;
+	const char *why;
+
+	(void)state;
+	assert_int_equal(setting_parse(&spec, "", &value, &why), -EINVAL);
+	assert_int_equal(setting_parse(&spec, "elevenbytes", &value, &why), -EINVAL);
+	assert_null(value);
+	assert_int_equal(setting_parse(&spec, " a, b\xc3\xa9 ,", &value, &why), 0);
+	assert_string_equal(value, " a, b\xc3\xa9 ,");
+	FILE *f = start_telling();
+	setting_print(&spec, &value, f);
+	fputc('|', f);
+	setting_describe(&spec, f);
+	stop_telling(f);
+	assert_string_equal(told, " a, b\xc3\xa9 ,|1 to 10 bytes");
+	setting_clear(SETTING_TYPE_TEXT, &value);
+	assert_null(value);
+	f = start_telling();
+	setting_print(&spec, &value, f);
+	stop_telling(f);
+	assert_string_equal(told, "");
+}
+
+static void a_refused_allocation_of_a_text_leaves_nothing(void **state)
+{
+	struct setting_spec spec = spec_of(SETTING_TYPE_TEXT, 1, 10);
+	char *value = NULL;
+	const char *why;
+
+	(void)state;
+	alloc_fail_begin(1);
+	int err = setting_parse(&spec, "text", &value, &why);
+	assert_true(alloc_fail_end());
+	assert_int_equal(err, -ENOMEM);
+	assert_null(value);
+}
+
 static void lists_of_words(void **state)
 {
 	static const struct {
@@ -268,6 +326,9 @@ int main(void)
 		cmocka_unit_test(bounds_are_included_and_what_is_beyond_is_refused),
 		cmocka_unit_test(booleans),
 		cmocka_unit_test(words),
+		cmocka_unit_test(words_of_who_may_be_watched),
+		cmocka_unit_test(texts),
+		cmocka_unit_test(a_refused_allocation_of_a_text_leaves_nothing),
 		cmocka_unit_test(paths),
 		cmocka_unit_test(lists_of_words),
 		cmocka_unit_test(a_refused_allocation_in_a_list_leaves_nothing),
