@@ -210,6 +210,11 @@ static bool take_event(struct worker *w, struct connection *c, struct websocket 
 		uint16_t code = e->code;
 		log_debug("bad frame", LOG_TEXT("why", e->why));
 		worker_count(w, COUNTER_bad_frames);
+		if (code == WEBSOCKET_CODE_TOO_BIG) {
+			worker_count(w, COUNTER_error_line_too_long);
+			reply_error(&w->out, NULL, 0, WIRE_ERROR_LINE_TOO_LONG,
+				"the message is over the limit", UINT64_MAX);
+		}
 		drop_context(w, c, context);
 		return end(w, c, REASON_VIOLATION, code);
 	}

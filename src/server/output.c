@@ -232,10 +232,10 @@ void output_cut(struct worker *w, struct connection *c)
 	output_free(w, c);
 }
 
-uint64_t output_expire(struct worker *w)
+uint64_t output_expire(struct worker *w, unsigned max)
 {
 	struct output *o;
-	while ((o = w->output_first)) {
+	for (unsigned n = 0; (o = w->output_first) && n < max; n++) {
 		uint64_t deadline_ms = o->progress_ms + w->shared->params.slow_timeout_ms;
 		if (deadline_ms > w->now.mono_ms)
 			return deadline_ms;
@@ -254,5 +254,5 @@ uint64_t output_expire(struct worker *w)
 		reply_bye(&w->out, NULL, 0, REASON_SLOW, 1000 + random_u64() % 4000);
 		worker_farewell(w, c, reason_close_code(REASON_SLOW), false);
 	}
-	return UINT64_MAX;
+	return w->output_first ? w->now.mono_ms : UINT64_MAX;
 }

@@ -430,10 +430,10 @@ static void ring_for_open_message(struct worker *w, struct connection *c) REQUIR
 	worker_farewell(w, c, reason_close_code(REASON_VIOLATION), false);
 }
 
-void peer_ring(struct worker *w)
+void peer_ring(struct worker *w, unsigned max)
 {
 	struct alarm alarm;
-	while (alarm_take(&w->alarms, w->now.mono_ms, &alarm)) {
+	for (unsigned n = 0; n < max && alarm_take(&w->alarms, w->now.mono_ms, &alarm); n++) {
 		struct connection *c = connections_at(&w->connections, alarm.fd);
 		if (!c || c->generation != alarm.generation || c->phase == PHASE_LINGER)
 			continue;

@@ -26,6 +26,7 @@ enum {
 	WALL_LOOK_MS = 20, /* how often the wall clock is looked at */
 	MAIL_PER_TURN = 4096,
 	MARKS_PER_TURN = 4096,
+	EXPIRIES_PER_TURN = 32, /* at some 10 us */
 };
 
 /* --- lists and clocks --- */
@@ -145,19 +146,22 @@ static struct connection *overdue(struct worker *w, const struct timed_list *l, 
 	return NULL;
 }
 
-/* Connections whose time is over; when to look again. */
+/* Connections whose time is over, as many as there is time for; when to look again. */
 static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 {
 	struct connection *c;
-	uint64_t next_ms = output_expire(w);
-	while ((c = overdue(w, &w->hellos, &next_ms))) {
+	unsigned n = 0;
+	uint64_t next_ms = output_expire(w, EXPIRIES_PER_TURN);
+	for (; n < EXPIRIES_PER_TURN && (c = overdue(w, &w->hellos, &next_ms)); n++) {
 		worker_count(w, COUNTER_hello_timeouts);
 		worker_count(w, COUNTER_error_hello_required);
 		peer_turn_out(w, c);
 	}
-	while ((c = overdue(w, &w->lingering, &next_ms)))
+	for (; n < EXPIRIES_PER_TURN && (c = overdue(w, &w->lingering, &next_ms)); n++)
 		worker_close(w, c);
-	peer_ring(w);
+	if (n == EXPIRIES_PER_TURN)
+		next_ms = w->now.mono_ms;
+	peer_ring(w, EXPIRIES_PER_TURN);
 	if (alarm_next_ms(&w->alarms) < next_ms)
 		next_ms = alarm_next_ms(&w->alarms);
 	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))

@@ -148,8 +148,8 @@ bool peer_resume(struct worker *, struct connection *) REQUIRES(role_worker);
 /* The connection is to be looked at then, or a while before. */
 void worker_set_alarm(struct worker *, const struct connection *, enum alarm_kind, uint64_t due_ms)
 	REQUIRES(role_worker);
-/* Connections whose alarm is due. */
-void peer_ring(struct worker *) REQUIRES(role_worker);
+/* Connections whose alarm is due, at most 'max'. */
+void peer_ring(struct worker *, unsigned max) REQUIRES(role_worker);
 
 /* --- accept.c --- */
 
@@ -243,8 +243,8 @@ void output_cut(struct worker *, struct connection *) REQUIRES(role_worker);
 void output_flush(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Connections in the flush list, within 'until_ns'; true when none are left. */
 bool output_flush_all(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
-/* Ends those that took nothing for too long; when to look again, UINT64_MAX: never. */
-uint64_t output_expire(struct worker *) REQUIRES(role_worker);
+/* Ends those that took nothing for too long, at most 'max'; when to look again, UINT64_MAX: never. */
+uint64_t output_expire(struct worker *, unsigned max) REQUIRES(role_worker);
 
 /* --- hearing.c --- */
 
