@@ -351,6 +351,12 @@ static void read_lingering(struct worker *w, struct connection *c) REQUIRES(role
 		worker_want_read(w, c);
 }
 
+static void resume_deferred(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	peer_resume(w, c);
+	worker_tick(w); /* a signature later: there may be no time left in this turn */
+}
+
 void worker_read_any(struct worker *w, struct connection *c)
 {
 	if (c->phase == PHASE_LINGER)
@@ -359,8 +365,10 @@ void worker_read_any(struct worker *w, struct connection *c)
 		stage_take_proxy(w, c);
 	else if (c->stage == STAGE_TLS)
 		stage_shake_hands(w, c);
+	else if (c->is_deferred && w->n_signatures >= SIGNATURES_PER_TURN)
+		worker_want_read(w, c); /* to be put off again it need not be read again */
 	else if (c->is_deferred)
-		peer_resume(w, c);
+		resume_deferred(w, c);
 	else if (!c->output) /* else it is not read until it takes what it is sent */
 		worker_read(w, c);
 }

@@ -263,11 +263,16 @@ static bool defer(struct worker *w, struct connection *c, const char *line, size
 	return keep_rest(w, c, line, len) && keep_rest(w, c, "\n", 1);
 }
 
+static bool has_verified_enough(const struct worker *w) REQUIRES(role_worker)
+{
+	return w->shared->params.tokens && w->n_signatures >= SIGNATURES_PER_TURN;
+}
+
 /* A message that was read without an error. */
 static bool take_message(struct worker *w, struct connection *c, const struct message *m,
 	const char *line, size_t len) REQUIRES(role_worker)
 {
-	if (m->token.text && w->shared->params.tokens && w->n_signatures >= SIGNATURES_PER_TURN)
+	if (m->token.text && has_verified_enough(w))
 		return defer(w, c, line, len);
 	if (c->phase == PHASE_HELLO)
 		return hello(w, c, m);
@@ -278,6 +283,9 @@ static bool take_message(struct worker *w, struct connection *c, const struct me
 static bool take_line(struct worker *w, struct connection *c, const char *line, size_t len)
 	REQUIRES(role_worker)
 {
+	/* Of a hello nothing is read before there is time to verify it: in a storm of them it would be, turn by turn. */
+	if (c->phase == PHASE_HELLO && has_verified_enough(w))
+		return defer(w, c, line, len);
 	worker_count(w, COUNTER_messages_in);
 	if (c->phase == PHASE_LIVE && len == 0) {
 		if (!afford(w, c, 0))
