@@ -14,9 +14,14 @@ VERSION := 0.1.0
 
 PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev \
 	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev
+# npm and node-websocket go with Debian's Node.js only. Another one, where it is installed, brings its
+# own npm, and tests/support/node.py unpacks node-websocket for it.
+PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node-typedarray-to-buffer \
+	$(if $(shell dpkg-query -W -f '$${Version}' nodejs 2>/dev/null | grep -v dfsg),,npm node-websocket)
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
-	strace valgrind openssl
+	strace valgrind openssl python3-cryptography python3-websockets haproxy chromium \
+	$(PACKAGES_NODE)
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
 

@@ -378,6 +378,8 @@ ssize_t tls_read(struct tls *t, void *to, size_t len)
 	 * bytes be read before. */
 	bool is_empty = !SSL_has_pending(t->ssl) && !t->wants_room;
 	begin_call(t);
+	/* This call may be an edge's, and what OpenSSL holds may satisfy it: then the socket is still to be asked. */
+	t->is_drained = false;
 	if (is_empty) {
 		ssize_t n = receive(t, ahead, sizeof(ahead));
 		if (n == -EAGAIN)

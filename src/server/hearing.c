@@ -36,7 +36,8 @@ void hearing_collect(struct worker *w)
 	}
 }
 
-/* A connection that is not read, because it does not take its replies: only 'slow' ends it. */
+/* A connection that is not read: because it does not take its replies, and then only 'slow' ends it; or because what it
+ * said waits for its turn. */
 static void excuse(struct worker *w, struct connection *c) REQUIRES(role_worker)
 {
 	atomic_store_explicit(c->u.live.stamp, w->stamp_ms + c->timeout_ms, memory_order_relaxed);
@@ -56,7 +57,7 @@ static void hear(struct worker *w, struct session *s) REQUIRES(role_worker)
 		return;
 	}
 	enum heard heard = HEARD_BYTES;
-	if (c->output)
+	if (c->output || c->is_deferred)
 		excuse(w, c);
 	else
 		heard = worker_read(w, c);

@@ -315,6 +315,10 @@ enum heard worker_read(struct worker *w, struct connection *c)
 		}
 		if (n == READ_MAX || c->has_hangup || channel_has_more(c))
 			worker_want_read(w, c);
+		if (c->is_broken) { /* nothing can be answered any more: on to the end, to know how it ended */
+			worker_want_read(w, c);
+			return HEARD_BYTES;
+		}
 		return consume(w, c, (size_t)n) ? HEARD_BYTES : HEARD_END;
 	}
 	if (n == -EINTR) {

@@ -279,6 +279,13 @@ static bool take_message(struct worker *w, struct connection *c, const struct me
 	return afford(w, c, m->n_users) ? obey(w, c, m) : refuse_rate(w, c, m);
 }
 
+/* A hello that says neither who it is nor shows a token, where tokens are asked for. */
+static bool lacks_token(const struct worker *w, const struct connection *c, const struct message *m)
+{
+	return c->phase == PHASE_HELLO && w->shared->params.tokens && m->type == REQUEST_HELLO && m->root &&
+	       !json_object_get(m->root, "user") && !json_object_get(m->root, "token");
+}
+
 /* One line; false when the connection is gone since. */
 static bool take_line(struct worker *w, struct connection *c, const char *line, size_t len)
 	REQUIRES(role_worker)
@@ -302,6 +309,8 @@ static bool take_line(struct worker *w, struct connection *c, const char *line, 
 		error != WIRE_ERROR_SERVER_FULL)
 		is_there = refuse(
 			w, c, &m, WIRE_ERROR_HELLO_REQUIRED, "the first message must be a hello");
+	else if (error && lacks_token(w, c, &m))
+		is_there = refuse(w, c, &m, WIRE_ERROR_AUTH_REQUIRED, "a token is needed");
 	else if (error)
 		is_there = refuse(w, c, &m, error, m.why);
 	else

@@ -1,21 +1,29 @@
 """The documents and the program say the same: settings, words, counters, numbers, commands, links."""
 
+import json
 import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
+import time
 
 import pytest
 
+from support.certs import Certificate
+from support.doors import DoorClient
 from support.mode import BINARY, PATIENCE, ROOT
 from support.server import environment, known_settings, run_to_end, sanitizer_wrap
+from support.tokens import SECRET, Secret
 
 README = (ROOT / "README.md").read_text()
 MAN_SERVER = (ROOT / "etc/man/presenced.8").read_text()
 MAN_PROTOCOL = (ROOT / "etc/man/presence-protocol.7").read_text()
 ENV = (ROOT / "etc/presenced.env").read_text()
 RUN = ROOT / "etc/dev/run"
+HAPROXY = shutil.which("haproxy") or "/usr/sbin/haproxy"
+NODE_PATH = "/usr/share/nodejs"
 
 
 def source(path):
@@ -142,6 +150,80 @@ def test_errors_and_which_of_them_end_the_connection():
     assert {word: rest.endswith("+") for word, rest in items} == ERRORS
 
 
+def close_codes():
+    """Of errors, of byes, and those that frames themselves earn: code -> the words of it."""
+    codes = {}
+    for row in x_table("wire/message.h", "WIRE_ERRORS"):
+        if row[3] != "0":
+            codes.setdefault(row[3], set()).add(row[1])
+    words = {row[0]: row[1] for row in x_table("base/terms.h", "REASONS")}
+    body = source("wire/message.c").split("uint16_t reason_close_code")[1].split("ensure(")[0]
+    for name, code in re.findall(r"\[REASON_(\w+)\] = (\d+)", body):
+        codes.setdefault(code, set()).add(words[name])
+    ours = re.search(r"Codes that are made here.*?\{(.*?)\};", source("wire/websocket.h"), re.S)[1]
+    for name, code in re.findall(r"WEBSOCKET_CODE_(\w+) = (\d+)", ours):
+        if name != "NONE":  # never on the wire
+            codes.setdefault(code, set())
+    codes.setdefault("1000", set()).add("logout")
+    return codes
+
+
+def test_close_codes():
+    codes = close_codes()
+    assert len(codes) >= 13
+    documented = {}
+    for row in markdown_rows("closes"):
+        for code in re.findall(r"`(\d+)`", row[0]):
+            documented[code] = set(re.findall(r"`(\w+)`", row[1]))
+    # 1002, 1003 and 1007 share a row
+    assert set(documented) == set(codes)
+    assert all(words <= documented[code] for code, words in codes.items())
+    assert set().union(*documented.values()) == set().union(*codes.values())
+    section = man_section("WEBSOCKET")
+    items = re.findall(r"^\.It Li (\d+)\n(.*?)(?=^\.It|^\.El)", section, re.M | re.S)
+    assert {code: set(re.findall(r"^\.(?:Er|Li) (\w+)", text, re.M)) for code, text in items} == codes
+
+
+def test_claims():
+    claims = set(re.findall(r'json_find\(object, "(\w+)"', source("auth/token.c").split("/* --- claims")[-1]))
+    assert {"sub", "exp", "watch"} <= claims
+    claims -= {"alg", "kid", "crit", "b64"}  # the header's
+    same(markdown_words("claims"), claims)
+    same([word for word, _ in man_items("TOKENS")], claims)
+
+
+def test_words_of_http_refusals_and_sizes():
+    for path, name, value, said in (
+            ("wire/upgrade.h", "UPGRADE_HEAD_MAX", "8192", "8 KiB"),
+            ("wire/upgrade.h", "UPGRADE_HEADERS_MAX", "32", "32 headers"),
+            ("auth/token.h", "TOKEN_BYTES_MAX", "8 * 1024", "8 KiB"),
+            ("server/worker_private.h", "HELLO_MAX", "4096", "4 KiB"),
+            ("server/worker_private.h", "HELLO_WITH_TOKEN_MAX", "12288", "12 KiB"),
+            ("server/worker_private.h", "HELLO_REPLIES_MAX", "1024", "1 KiB"),
+            ("server/worker_private.h", "SIGNATURES_PER_TURN", "4", "four handshakes or signatures"),
+            ("server/worker_private.h", "READ_MAX", "16384", "16 KiB a turn"),
+            ("server/worker_private.h", "OPEN_MESSAGES_MAX", "4096", "4,096 open"),
+            ("server/worker_private.h", "OPEN_MESSAGE_MS", "30000", "30 s")):
+        assert re.search(rf"\b{name}\s*=\s*{re.escape(value)}", source(path)), (name, value)
+        assert said in README, said
+
+
+def test_limits_have_their_counters_and_answers(server):
+    real, rows = server.counters(), markdown_rows("limits")
+    assert len(rows) >= 20
+    for _, answer, counter in rows:
+        for word in re.findall(r"`(\w+)`", counter):
+            assert word in real, word
+        for word in re.findall(r"`(\w+)`", answer):
+            assert word in ERRORS or word in REASONS or word == "bye", word
+    told = " ".join(row[2] for row in rows)
+    for word in real:  # what is refused at a limit is in the table
+        if word.startswith("refused_") or not word.startswith("error_") and word.endswith(("_refused", "_limited", "_malformed", "_misplaced")):
+            assert f"`{word}`" in told, word
+    limits = {name for name in known_settings() if re.search("_MAX_|_RATE$", name)}
+    assert limits - {"PRESENCED_HEARTBEAT_MAX"} <= set(re.findall(r"PRESENCED_\w+", str(rows)))
+
+
 def test_fields_of_a_presence_object(server, login, name):
     presence = login("watcher").watch(name("nobody"))[0]
     assert set(presence) == {word for word, _ in man_items("PRESENCE OBJECTS")}
@@ -244,6 +326,116 @@ def test_tour_runs_as_printed(start):
         assert len(wanted) == len(lines), (commands, got)
         for want, line in zip(wanted, lines):
             assert re.fullmatch(line_pattern(want), line), (want, line)
+
+
+def tried(mark):
+    """The block of the README that is marked so."""
+    return re.search(rf"<!-- try: {mark} -->\n```\w+\n(.*?)```\n", README, re.S)[1]
+
+
+def free_ports(n):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(n)]
+    ports = [str(s.getsockname()[1]) for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def test_token_by_hand_and_login_over_tls(tmp):
+    """What the README says to type, in its order, in a folder of its own."""
+    (tmp / "bin").mkdir()
+    (tmp / "bin/presenced").write_text(f'#!/bin/sh\nexec {" ".join(map(str, [*sanitizer_wrap(), BINARY]))} 2>log\n')
+    (tmp / "bin/presenced").chmod(0o755)
+    script = tried("certificate") + tried("token") + tried("login")
+    for port, free in zip(("7443", "7444", "7402"), free_ports(3)):
+        script = script.replace(f":{port}", f":{free}")
+        script = f"export PRESENCED_ADMIN_LISTEN=127.0.0.1:{free}\n{script}" if port == "7402" else script
+    # The server is there when it says so, which on a slow machine is later than a second.
+    assert "& sleep 1\n" in script
+    script = script.replace("& sleep 1\n", "& until grep -q msg=ready log; do sleep 0.05; done\n")
+    done = subprocess.run(["bash", "-c", script], cwd=tmp, capture_output=True, text=True, timeout=8 * PATIENCE,
+                          env=environment({"PATH": f"{tmp}/bin:{os.environ['PATH']}"}))
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [line["type"] for line in lines] == ["welcome", "error", "bye"], (done.stdout, done.stderr)
+    assert lines[0]["user"] == "alice"
+    assert lines[1]["code"] == "forbidden"  # carol: the watch claim is heard
+
+
+def test_page_speaks_as_printed(start, tmp):
+    """The script of a page, in Node's own WebSocket where it has one, or that of Debian's node-ws."""
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    server = start(LISTEN="ws://127.0.0.1:0,tcp://127.0.0.1:0")
+    assert "ws://127.0.0.1:7401/" in tried("page")
+    script = f"""
+        let wait = setTimeout(() => process.exit(3), 10000);
+        const show = message => {{
+            console.log(JSON.stringify(message));
+            if (message.type === "watching") ws.send('{{"type":"bye"}}');
+            if (message.closed) process.exit(0);
+        }};
+        globalThis.WebSocket ??= require("ws");
+        {tried("page").replace("ws://127.0.0.1:7401", server.url("ws"))}
+        """
+    probe = subprocess.run(["node", "-e", "globalThis.WebSocket ?? require('ws')"], capture_output=True, cwd=tmp,
+                           env={**os.environ, "NODE_PATH": NODE_PATH}, timeout=PATIENCE)
+    if probe.returncode:
+        pytest.skip("node has no WebSocket, and node-ws is not installed")
+    done = subprocess.run(["node", "-e", script], capture_output=True, text=True, timeout=4 * PATIENCE, cwd=tmp,
+                          env={**os.environ, "NODE_PATH": NODE_PATH})
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [m.get("type", m.get("closed")) for m in said] == ["welcome", "watching", "bye", 1000], (said, done.stderr)
+
+
+def test_haproxy_takes_the_example(tmp):
+    if not shutil.which(HAPROXY):
+        pytest.skip("haproxy is not installed")
+    certificate = Certificate(tmp)
+    example = (ROOT / "etc/examples/haproxy.cfg").read_text()
+    assert example.count("/etc/haproxy/presence.pem") == 2
+    config = tmp / "haproxy.cfg"
+    config.write_text(example.replace("/etc/haproxy/presence.pem", str(certificate.both)))
+    done = subprocess.run([HAPROXY, "-c", "-f", config], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    assert "[WARNING]" not in done.stderr and "[ALERT]" not in done.stderr, done.stderr
+    for name in re.findall(r"PRESENCED_\w+", example):
+        assert name.removesuffix("_FILE") in known_settings() or name in known_settings(), name
+
+
+def test_client_behind_the_haproxy_of_the_example(start, tmp):
+    if not shutil.which(HAPROXY):
+        pytest.skip("haproxy is not installed")
+    certificate = Certificate(tmp)
+    server = start(LISTEN="tcp://127.0.0.1:0,ws://127.0.0.1:0", PROXY_TRUSTED="127.0.0.1", JWT_SECRET=SECRET)
+    web, plain = free_ports(2)
+    text = (ROOT / "etc/examples/haproxy.cfg").read_text().replace("/etc/haproxy/presence.pem", str(certificate.both))
+    for old, new in ((":443 ", f"127.0.0.1:{web} "), (":7443 ", f"127.0.0.1:{plain} "), ("maxconn 100000", "maxconn 100"),
+                     ("127.0.0.1:7401", server.url("ws").split("//")[1]),
+                     ("127.0.0.1:7400 send", server.url("tcp").split("//")[1] + " send")):
+        assert old in text, old
+        text = text.replace(old, new)
+    (tmp / "haproxy.cfg").write_text(text)
+    proxy = subprocess.Popen([HAPROXY, "-db", "-q", "-f", tmp / "haproxy.cfg"], stdin=subprocess.DEVNULL)
+    try:
+        for url in (f"tls://127.0.0.1:{plain}", f"wss://127.0.0.1:{web}"):
+            client = behind_proxy(url, certificate)
+            client.send(type="hello", v=1, token=Secret().token("alice"))
+            client.expect("welcome", user="alice")
+            client.bye()
+    finally:
+        proxy.terminate()
+        proxy.wait(PATIENCE)
+
+
+def behind_proxy(url, certificate):
+    """Once the proxy listens."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return DoorClient(url, tls=certificate.context())
+        except ConnectionRefusedError:
+            assert time.monotonic() < end
+            time.sleep(0.05)
 
 
 def test_make_run_agrees_with_the_tour(start):

@@ -56,6 +56,34 @@ static char pattern(size_t at)
 	return (char)('a' + at % 23);
 }
 
+/* More comes while OpenSSL holds whole records: that edge's read is answered by a held one, and the socket must not be
+ * forgotten for it. Seen as sessions that stood still in the middle of many small records. */
+static void an_edge_while_records_are_held_is_not_lost(void **state)
+{
+	struct tls_peer p;
+	char got[64];
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		tls_peer_connect(&p, context, clients[i], TLS_WAY_TCP);
+		for (int j = 0; j < 3; j++)
+			tls_peer_say(&p, "held");
+		assert_int_equal(tls_peer_read(&p, got, sizeof(got)), 4);
+		assert_true(tls_has_more(p.tls));
+		tls_peer_say(&p, "late"); /* its edge is this moment's */
+		for (int j = 0; j < 2; j++) {
+			assert_int_equal(tls_peer_read(&p, got, sizeof(got)), 4);
+			assert_memory_equal(got, "held", 4);
+			assert_true(tls_has_more(p.tls));
+		}
+		assert_int_equal(tls_peer_read(&p, got, sizeof(got)), 4);
+		assert_memory_equal(got, "late", 4);
+		while (tls_has_more(p.tls))
+			assert_int_equal(tls_peer_read(&p, got, sizeof(got)), -EAGAIN);
+		tls_peer_close(&p);
+	}
+}
+
 /* The server writes from ever another place, more and less than last time, but never less than
  * was promised. */
 static void much_is_written_in_parts(void **state)
@@ -290,6 +318,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(much_is_written_in_parts),
 		cmocka_unit_test(much_is_read_in_parts),
+		cmocka_unit_test(an_edge_while_records_are_held_is_not_lost),
 		cmocka_unit_test(a_flood_of_nothing_is_cut_into_calls),
 		cmocka_unit_test(a_key_update_that_wants_an_answer_is_answered),
 		cmocka_unit_test(an_end_is_read_past_a_promise),
