@@ -48,7 +48,7 @@ bool channel_reads_when_writable(const struct connection *c)
 	return !channel_is_bare(c) && tls_reads_when_writable(c->side->tls);
 }
 
-bool channel_is_committed(const struct connection *c)
+size_t channel_promised(const struct connection *c)
 {
-	return !channel_is_bare(c) && tls_promised(c->side->tls) > 0;
+	return channel_is_bare(c) ? 0 : tls_promised(c->side->tls);
 }

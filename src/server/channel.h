@@ -27,7 +27,7 @@ static inline bool channel_is_bare(const struct connection *c)
 bool channel_has_more(const struct connection *);
 /* A read could not go on for want of room to write: to be tried at the next writable edge. */
 bool channel_reads_when_writable(const struct connection *);
-/* Bytes that were offered and not taken must come first in the next send: TLS has them in a record already. */
-bool channel_is_committed(const struct connection *);
+/* How many of the bytes that were offered and not taken must come first in the next send: TLS has them in a record already. */
+size_t channel_promised(const struct connection *);
 
 #endif

@@ -58,7 +58,7 @@ struct roster {
 struct output {
 	uint32_t fd;
 	uint32_t len, at;
-	bool is_cut; /* the bytes begin inside a line */
+	uint32_t boundary; /* where, in bytes, the line or frame under way ends */
 	uint64_t progress_ms; /* when the peer last took some */
 	int n_queued; /* bytes in the kernel's queue then: fewer is progress too */
 	struct output *prev, *next; /* in the worker's list, by progress */
@@ -129,7 +129,6 @@ struct connection {
 	bool was_expired : 1; /* linger: bytes that still come were a mistake of ours */
 	bool is_deferred : 1; /* what was kept is to be used up, in a turn with time for it */
 	bool was_pinged : 1; /* in the present silence */
-	bool is_mute : 1; /* was cut off inside a frame or a record: nothing more can be said */
 	uint8_t stage; /* enum stage */
 };
 static_assert(sizeof(struct connection) == 64,

@@ -28,6 +28,18 @@ void frames_seal(struct worker *w, const struct connection *c)
 	w->n_sealed = w->out.len;
 }
 
+size_t frames_size(const char *frame)
+{
+	const unsigned char *head = (const unsigned char *)frame;
+	uint64_t len = head[1] & 127u;
+	unsigned n_bytes = len == 126 ? 2 : len == 127 ? 8 : 0;
+	if (n_bytes > 0)
+		len = 0;
+	for (unsigned i = 0; i < n_bytes; i++)
+		len = len << 8 | head[2 + i];
+	return 2 + n_bytes + (size_t)len;
+}
+
 static void append_control(struct worker *w, struct connection *c, enum websocket_opcode opcode,
 	const char *data, size_t len) REQUIRES(role_worker)
 {

@@ -62,17 +62,30 @@ void output_free(struct worker *w, struct connection *c)
 	c->output = NULL;
 }
 
-/* Keeps 'len' bytes that were not taken; 'is_cut': they begin inside a line. */
-static int stash(struct worker *w, struct connection *c, const char *bytes, size_t len, bool is_cut)
-	REQUIRES(role_worker)
+/* Where the line or the frame ends that begins at 'at'. All that is ever sent is made of whole ones, but for the answer to an
+ * HTTP request, which counts as one with whatever is behind it. */
+static size_t next_boundary(const struct connection *c, const char *bytes, size_t len, size_t at)
 {
+	if (c->stage == STAGE_FRAMES)
+		return (bytes[at] & 0x80) ? at + frames_size(bytes + at) : len;
+	const char *end = memchr(bytes + at, '\n', len - at);
+	return end ? (size_t)(end + 1 - bytes) : len;
+}
+
+/* Keeps w->out but for the 'n' bytes that were taken. */
+static int stash(struct worker *w, struct connection *c, size_t n) REQUIRES(role_worker)
+{
+	size_t len = w->out.len - n, boundary = 0;
+	while (boundary < n)
+		boundary = next_boundary(c, w->out.data, w->out.len, boundary);
 	struct output *o = malloc(sizeof(*o) + len);
 	if (!o) {
 		worker_count(w, COUNTER_out_of_memory);
 		return -ENOMEM;
 	}
-	*o = (struct output){.fd = (uint32_t)c->fd, .len = (uint32_t)len, .is_cut = is_cut};
-	memcpy(o->bytes, bytes, len);
+	*o = (struct output){
+		.fd = (uint32_t)c->fd, .len = (uint32_t)len, .boundary = (uint32_t)(boundary - n)};
+	memcpy(o->bytes, w->out.data + n, len);
 	list_append(w, o);
 	c->output = o;
 	worker_count(w, COUNTER_paused);
@@ -117,8 +130,7 @@ bool output_push(struct worker *w, struct connection *c)
 	ssize_t n = w->out.failed ? -ENOMEM : send_some(w, c, w->out.data, len);
 	bool is_sound = n >= 0;
 	if (is_sound && (size_t)n < len)
-		is_sound = stash(w, c, w->out.data + n, len - (size_t)n,
-				   n > 0 && w->out.data[n - 1] != '\n') == 0;
+		is_sound = stash(w, c, (size_t)n) == 0;
 	output_clear(w);
 	if (!is_sound)
 		set_broken(w, c);
@@ -205,30 +217,20 @@ bool output_flush_all(struct worker *w, uint64_t until_ns)
 	return !watch_has_flush(w->watches);
 }
 
-/* A line that was sent in part: its rest, so that another can stand behind it. */
-static void keep_line_end(struct worker *w, const struct output *o) REQUIRES(role_worker)
-{
-	const char *rest = o->bytes + o->at;
-	const char *end = memchr(rest, '\n', o->len - o->at);
-	bool is_cut = o->at > 0 ? o->bytes[o->at - 1] != '\n' : o->is_cut;
-	if (is_cut && end)
-		buffer_append(&w->out, rest, (size_t)(end + 1 - rest));
-}
-
 void output_cut(struct worker *w, struct connection *c)
 {
 	struct output *o = c->output;
 	if (!o)
 		return;
-	if (c->stage == STAGE_LINES && channel_is_bare(c)) {
-		keep_line_end(w, o);
-		/* The kernel's queue is kept short by its low-water mark: for the last words it may be longer. */
-		unsigned no_mark = UINT_MAX;
-		(void)setsockopt(c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_mark,
-			sizeof(no_mark)); /* not on Unix */
-	} else {
-		c->is_mute = true; /* inside a frame or a record nothing else can be said */
-	}
+	size_t end = o->boundary, least = o->at + channel_promised(c);
+	while (end < least)
+		end = next_boundary(c, o->bytes, o->len, end);
+	buffer_append(&w->out, o->bytes + o->at, end - o->at);
+	w->n_sealed = c->stage == STAGE_FRAMES ? w->out.len : 0;
+	/* The kernel's queue is kept short by its low-water mark: for the last words it may be longer. */
+	unsigned no_mark = UINT_MAX;
+	(void)setsockopt(
+		c->fd, IPPROTO_TCP, TCP_NOTSENT_LOWAT, &no_mark, sizeof(no_mark)); /* not on Unix */
 	output_free(w, c);
 }
 

@@ -132,8 +132,7 @@ static void send_last(struct worker *w, struct connection *c, uint16_t close_cod
 	if (c->stage == STAGE_FRAMES && close_code > 0)
 		frames_append_close(w, c, close_code);
 	frames_seal(w, c);
-	if (w->out.len == 0 || w->out.failed || c->is_broken || c->is_mute ||
-		channel_is_committed(c))
+	if (w->out.len == 0 || w->out.failed || c->is_broken)
 		return;
 	ssize_t n = channel_send(c, w->out.data, w->out.len);
 	counter_add(worker_counters(w), COUNTER_bytes_out, n > 0 ? (uint64_t)n : 0);

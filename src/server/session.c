@@ -282,8 +282,8 @@ static bool take_message(struct worker *w, struct connection *c, const struct me
 /* A hello that says neither who it is nor shows a token, where tokens are asked for. */
 static bool lacks_token(const struct worker *w, const struct connection *c, const struct message *m)
 {
-	return c->phase == PHASE_HELLO && w->shared->params.tokens && m->type == REQUEST_HELLO && m->root &&
-	       !json_object_get(m->root, "user") && !json_object_get(m->root, "token");
+	return c->phase == PHASE_HELLO && w->shared->params.tokens && m->type == REQUEST_HELLO &&
+	       m->root && !json_object_get(m->root, "user") && !json_object_get(m->root, "token");
 }
 
 /* One line; false when the connection is gone since. */

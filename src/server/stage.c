@@ -61,6 +61,16 @@ bool stage_begin(struct worker *w, struct connection *c, bool has_proxy_header)
 
 /* --- PROXY header --- */
 
+/* Too many of that address: said where the peer's first words would be lines. */
+static void say_full(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	if (stage_behind(c, STAGE_PROXY) != STAGE_LINES)
+		return;
+	worker_count(w, COUNTER_error_server_full);
+	reply_error(&w->out, NULL, 0, WIRE_ERROR_SERVER_FULL,
+		"too many connections of this address", worker_retry_ms(w));
+}
+
 /* Who the connection is from, as the header says. False: no memory, or too many of that address. */
 static bool set_peer(struct worker *w, struct connection *c, const struct proxy_header *header)
 	REQUIRES(role_worker)
@@ -80,6 +90,7 @@ static bool set_peer(struct worker *w, struct connection *c, const struct proxy_
 		return true;
 	if (per_address_enter(w->shared->per_address, key) != 0) {
 		worker_count(w, COUNTER_refused_address);
+		say_full(w, c);
 		return false;
 	}
 	side->peer_key = key;
@@ -114,7 +125,7 @@ bool stage_take_proxy(struct worker *w, struct connection *c)
 	}
 	if (recv(c->fd, w->in, header.used, MSG_DONTWAIT) != (ssize_t)header.used ||
 		!set_peer(w, c, &header)) {
-		worker_close(w, c);
+		worker_farewell(w, c, 0, false);
 		return false;
 	}
 	worker_want_read(w, c); /* what lies behind the header makes no edge */

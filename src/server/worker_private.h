@@ -193,6 +193,8 @@ bool stage_consume_head(struct worker *, struct connection *, const char *data, 
 
 /* Makes frames of the lines in w->out that are none yet, where the connection speaks frames. */
 void frames_seal(struct worker *, const struct connection *) REQUIRES(role_worker);
+/* The size of one of our own frames, which begins there. */
+size_t frames_size(const char *frame);
 void frames_append_close(struct worker *, const struct connection *, uint16_t code)
 	REQUIRES(role_worker);
 void frames_ping(struct worker *, struct connection *) REQUIRES(role_worker);
