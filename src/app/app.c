@@ -5,6 +5,7 @@
 #include "app/settings.h"
 #include "auth/networks.h"
 #include "base/clock.h"
+#include "base/ensure.h"
 #include "base/log.h"
 #include "net/descriptors.h"
 #include "server/server.h"
@@ -46,7 +47,8 @@ static void awaited_signals(sigset_t *ret)
 	sigaddset(ret, SIGHUP);
 }
 
-/* Blocked in every thread from here on: main waits for them. A peer that is gone is an error of the write, not a signal. */
+/* Blocked in every thread from here on: main waits for them. A peer that is gone is an error of the write, not a
+ * signal. */
 static void prepare_signals(void)
 {
 	sigset_t set;
@@ -68,16 +70,8 @@ static void let_second_signal_kill(void)
 /* SIGHUP: files that may have changed are read again; what is broken keeps what there is. */
 static void reload(struct app *a)
 {
-	if (!a->credentials.tls && !a->credentials.keyring) {
-		log_info("SIGHUP: there is nothing to read again");
-		return;
-	}
-	if (credentials_reload(a->settings, &a->credentials) == 0) {
+	if (credentials_reload(a->settings, &a->credentials))
 		server_replace_tls(a->server, a->credentials.tls);
-		log_info("reloaded");
-	} else {
-		log_error("not reloaded: what was loaded before stays");
-	}
 }
 
 static void serve(struct app *a)
@@ -105,18 +99,30 @@ static int start_telemetry(struct app *a)
 	return -ENOMEM;
 }
 
-/* A file that is not there, or not what it should be, is a mistake in the settings: -EBADMSG. */
+/* A file that is not there, or not what it should be, is a mistake in the settings: -EBADMSG. One that may not be read,
+ * and what this machine lacks, are none. */
 static int load_credentials(struct app *a)
 {
 	int err = credentials_load(a->settings, &a->credentials);
-	return !err || err == -EACCES || err == -EPERM || err == -ENOMEM ? err : -EBADMSG;
+	switch (-err) {
+	case 0:
+	case EACCES:
+	case EPERM:
+	case ENOMEM:
+	case EMFILE:
+	case ENFILE:
+		return err;
+	default:
+		return -EBADMSG;
+	}
 }
 
-/* They were parsed once when the settings were checked. */
+/* They were parsed once when the settings were checked, and are no more than those the table allows. */
 static void parse_networks(struct app *a)
 {
 	const struct text_list *list = &a->settings->proxy_trusted;
 	const char *why;
+	ensure(list->n <= NETWORKS_MAX);
 	for (size_t i = 0; i < list->n; i++) {
 		struct network *next = &a->proxy_trusted.all[a->proxy_trusted.n];
 		if (network_parse(list->items[i], strlen(list->items[i]), next, &why) == 0)
@@ -231,8 +237,8 @@ static void set_readiness(struct app *a, enum readiness readiness)
 
 /* --- the order of start and stop --- */
 
-/* Whichever part fails has said so in one line. The admin port is claimed before any client is accepted, so that a port in use leaves nothing half-started; until the
- * workers accept, /readyz says starting. */
+/* Whichever part fails has said so in one line. The admin port is claimed before any client is accepted, so that a port
+ * in use leaves nothing half-started; until the workers accept, /readyz says starting. */
 static int start(struct app *a)
 {
 	json_object_seed(0); /* before the threads: jansson would seed in one of them */
@@ -271,7 +277,8 @@ static void drain(struct app *a)
 		continue;
 }
 
-/* The admin server reads the table: it goes before the table is freed, and after everything else. */
+/* The admin server reads the table: it goes before the table is freed, and after everything else. The workers hold keys
+ * and contexts until server_free(): credentials go after. */
 static void stop(struct app *a)
 {
 	if (a->server && a->telemetry) {

@@ -33,7 +33,7 @@ static int load_keys(const struct settings *s, struct keys **ret)
 		.secret_len = s->jwt_secret ? strlen(s->jwt_secret) : 0,
 		.jwks_path = s->jwt_jwks_file,
 	};
-	for (size_t i = 0; i < s->jwt_algorithms.n; i++)
+	for (size_t i = 0; i < s->jwt_algorithms.n; i++) /* settings_check() knows them all */
 		params.algorithms |= ALGORITHM_BIT(algorithm_parse(
 			s->jwt_algorithms.items[i], strlen(s->jwt_algorithms.items[i])));
 	char why[KEYS_WHY_MAX];
@@ -52,7 +52,7 @@ int credentials_load(const struct settings *s, struct credentials *ret)
 	*ret = (struct credentials){
 		.rules = {.issuer = s->jwt_issuer,
 			.audience = s->jwt_audience,
-			.leeway_s = (uint32_t)(s->jwt_leeway_ms / 1000)},
+			.leeway_s = (uint32_t)((s->jwt_leeway_ms + 999) / 1000)},
 	};
 	if (s->tls_cert && s->tls_key) {
 		int err = load_tls(s, &ret->tls);
@@ -73,22 +73,29 @@ int credentials_load(const struct settings *s, struct credentials *ret)
 	return err;
 }
 
-int credentials_reload(const struct settings *s, struct credentials *c)
+bool credentials_reload(const struct settings *s, struct credentials *c)
 {
-	int result = -ENOENT;
 	struct tls_context *tls;
+	struct keys *keys;
+	bool is_new_tls = false;
+	if (!c->tls && !s->jwt_jwks_file)
+		log_info("SIGHUP: there is nothing to read again");
 	if (c->tls && load_tls(s, &tls) == 0) {
 		tls_context_unref(c->tls);
 		c->tls = tls;
-		result = 0;
+		is_new_tls = true;
+		log_info("reloaded", LOG_TEXT("what", "certificate"));
+	} else if (c->tls) {
+		log_warning("the certificate of before stays in use");
 	}
-	struct keys *keys;
-	if (c->keyring && load_keys(s, &keys) == 0) {
+	if (s->jwt_jwks_file && load_keys(s, &keys) == 0) {
 		keyring_replace(c->keyring, keys);
 		keys_release(keys);
-		result = 0;
+		log_info("reloaded", LOG_TEXT("what", "keys of tokens"));
+	} else if (s->jwt_jwks_file) {
+		log_warning("the keys of before stay in use");
 	}
-	return result;
+	return is_new_tls;
 }
 
 void credentials_free(struct credentials *c)

@@ -18,7 +18,7 @@
 /* clang-format off */
 #define SETTINGS(X) \
 	X(URLS, listen, LISTEN, "tcp://127.0.0.1:7400", 1, 16, \
-		"where clients connect: tcp, tls, ws, wss://host:port and unix:///path, with commas;\n" \
+		"where clients connect, with commas: tcp, tls, ws, wss://host:port, unix:///path;\n" \
 		"hosts are numeric, * is every address, IPv6 stands in [ ]") \
 	X(ADDRESS, admin_listen, ADMIN_LISTEN, "127.0.0.1:7402", 0, 0, \
 		"host:port of the admin HTTP: API, /metrics, /stats, /healthz, /readyz") \
@@ -59,11 +59,11 @@
 		"whether listeners off loopback may do without tokens:\n" \
 		"anyone who reaches them can log in as anyone") \
 	X(PATH, tls_cert, TLS_CERT, NULL, 1, 4095, \
-		"PEM file of the certificate and its chain; read again on SIGHUP") \
+		"PEM file of the certificate and its chain, read again on SIGHUP") \
 	X(PATH, tls_key, TLS_KEY, NULL, 1, 4095, \
-		"PEM file of its key") \
+		"PEM file of its key, read again on SIGHUP") \
 	X(SECRET, jwt_secret, JWT_SECRET, NULL, 32, 1024, \
-		"the key of HS256 tokens, 32 bytes at least; turns tokens on") \
+		"the key of HS256 tokens, as its bytes are; turns tokens on") \
 	X(PATH, jwt_jwks_file, JWT_JWKS_FILE, NULL, 1, 4095, \
 		"a JWK set with the keys of tokens, read again on SIGHUP; turns tokens on") \
 	X(TEXTS, jwt_algorithms, JWT_ALGORITHMS, NULL, 1, 16, \
@@ -99,8 +99,8 @@
 		"messages of a session in a second, in bursts of five seconds' worth; 0 for no\n" \
 		"limit; an id in a request costs a fiftieth of a message") \
 	X(COUNT, login_rate, LOGIN_RATE, "200", 0, 1000 * 1000, \
-		"failed logins of an address in a second, 0 for no limit; loopback and Unix sockets\n" \
-		"are exempt")
+		"failed logins of an address in a second, 0 for no limit; loopback and Unix\n" \
+		"sockets are exempt")
 /* clang-format on */
 
 #endif

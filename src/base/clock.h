@@ -1,4 +1,5 @@
-/* The clocks. CLOCK_MONOTONIC decides, wall time is shown.
+/* The clocks. CLOCK_MONOTONIC decides, wall time is shown. Ours is ahead of the kernel's by a constant of less than a
+ * millisecond, so that a moment's wall time is the same whichever thread shows it, and whenever.
  *
  * Only the loops (worker, watchdog, admin) call this; every other module is told the time.
  * Threads  any. Errors none: these clocks can't fail on Linux. */
@@ -10,7 +11,8 @@
 /* One moment on both clocks. */
 struct instant {
 	uint64_t mono_ms; /* CLOCK_MONOTONIC, rounded down */
-	uint64_t wall_ms; /* Unix time, for display: to 1 ms, and the same of one moment in all threads */
+	uint64_t
+		wall_ms; /* Unix time, for display: to 1 ms, and the same of one moment in all threads */
 };
 
 struct instant clock_instant(void);

@@ -77,6 +77,8 @@ struct watching {
 struct pass {
 	struct watchlist *watch; /* the token's claim; NULL: it has none */
 	uint64_t expires_ms; /* when the token does, on the monotonic clock; 0: there is no token */
+	uint64_t
+		alarm_ms; /* when ALARM_EXPIRY rings; one of another time is of before; 0: none is set */
 	size_t user_len;
 	char user[USER_MAX];
 };

@@ -248,6 +248,12 @@ uint64_t output_expire(struct worker *w, unsigned max)
 		}
 		struct connection *c = connections_at(&w->connections, o->fd);
 		ensure(c && c->output == o);
+		/* After a stall of ours it may have made room long ago. */
+		uint32_t generation = c->generation;
+		uint64_t progress_ms = o->progress_ms;
+		output_continue(w, c);
+		if (c->generation != generation || c->output != o || o->progress_ms != progress_ms)
+			continue;
 		if (c->phase == PHASE_LIVE)
 			worker_end_session(w, c, REASON_SLOW);
 		output_cut(w, c);

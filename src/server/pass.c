@@ -9,6 +9,7 @@
 #include "auth/watchlist.h"
 #include "base/log.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -42,25 +43,14 @@ static struct pass *pass_new(const char *user, size_t len)
 	return p;
 }
 
-/* The token, verified; its claims are then the caller's. */
-static enum token_result verify(struct worker *w, struct slice token, struct token_claims *ret)
-	REQUIRES(role_worker)
-{
-	const struct server_params *p = &w->shared->params;
-	w->n_signatures++;
-	return token_verify(p->tokens, keyring_keys(p->keyring, w->index), token.text, token.len,
-		w->now.wall_ms / 1000, ret);
-}
-
-static void complain(struct worker *w, const struct connection *c, enum token_result result)
+static void complain(struct worker *w, const struct connection *c, const char *why)
 	REQUIRES(role_worker)
 {
 	struct address peer;
 	char text[ADDRESS_TEXT_MAX] = "unknown";
 	if (find_peer(c, &peer))
 		address_format(&peer, text);
-	log_info("token not accepted", LOG_TEXT("why", token_result_text(result)),
-		LOG_TEXT("peer", text));
+	log_info("token not accepted", LOG_TEXT("why", why), LOG_TEXT("peer", text));
 	worker_count(w, COUNTER_token_failed);
 }
 
@@ -74,6 +64,40 @@ static struct pass *pass_of_claims(const struct worker *w, struct token_claims *
 	/* Verified just now: it lies ahead. From here on the monotonic clock counts it down. */
 	p->expires_ms = w->now.mono_ms + (claims->expires_unix_s * 1000 - w->now.wall_ms);
 	return p;
+}
+
+/* The message's token as a pass, where it is good, and 'user' (NULL: whoever it is) is its subject. */
+static enum wire_error verify(struct worker *w, const struct connection *c, const struct message *m,
+	struct slice user, struct pass **ret, const char **ret_why) REQUIRES(role_worker)
+{
+	const struct server_params *p = &w->shared->params;
+	struct token_claims claims;
+	w->n_signatures++;
+	enum token_result result = token_verify(p->tokens, keyring_keys(p->keyring, w->index),
+		m->token.text, m->token.len, w->now.wall_ms / 1000, &claims);
+	if (result != TOKEN_OK && result != TOKEN_NO_MEMORY) {
+		complain(w, c, token_result_text(result));
+		*ret_why = "the token is not accepted";
+		return WIRE_ERROR_AUTH_FAILED;
+	}
+	bool is_other = result == TOKEN_OK && user.text &&
+			(user.len != claims.user_len ||
+				memcmp(user.text, claims.user, claims.user_len) != 0);
+	struct pass *pass = result == TOKEN_OK && !is_other ? pass_of_claims(w, &claims) : NULL;
+	if (result == TOKEN_OK)
+		token_claims_free(&claims);
+	if (is_other) {
+		complain(w, c, "sub: another user than the one named");
+		*ret_why = "the token is not accepted";
+		return WIRE_ERROR_AUTH_FAILED;
+	}
+	if (!pass) {
+		worker_count(w, COUNTER_out_of_memory);
+		*ret_why = "out of memory";
+		return WIRE_ERROR_SERVER_FULL;
+	}
+	*ret = pass;
+	return WIRE_OK;
 }
 
 /* Charged before anything is verified. 0: exempt; else a key to refund; false where there were too many. */
@@ -115,32 +139,13 @@ enum wire_error pass_check(struct worker *w, struct connection *c, const struct 
 		*ret_why = "too many failed logins";
 		return WIRE_ERROR_RATE_LIMITED;
 	}
-	struct token_claims claims;
-	enum token_result result = verify(w, m->token, &claims);
-	*ret_why = "the token is not accepted";
-	if (result == TOKEN_NO_MEMORY)
-		return WIRE_ERROR_SERVER_FULL;
-	if (result != TOKEN_OK) {
-		complain(w, c, result);
-		return WIRE_ERROR_AUTH_FAILED;
-	}
-	bool is_other =
-		m->user.text && (m->user.len != claims.user_len ||
-					memcmp(m->user.text, claims.user, claims.user_len) != 0);
-	if (is_other) {
-		worker_count(w, COUNTER_token_failed);
-	} else {
-		if (key != 0)
-			login_rate_refund(w->shared->login_rate, key);
-		*ret_pass = pass_of_claims(w, &claims);
-	}
-	token_claims_free(&claims);
-	if (is_other)
-		return WIRE_ERROR_AUTH_FAILED;
-	if (!*ret_pass)
-		return WIRE_ERROR_SERVER_FULL;
-	*ret_user = (struct slice){.text = (*ret_pass)->user, .len = (*ret_pass)->user_len};
-	return WIRE_OK;
+	enum wire_error error = verify(w, c, m, m->user, ret_pass, ret_why);
+	if (key != 0 &&
+		error != WIRE_ERROR_AUTH_FAILED) /* what we lack is no guess of the peer's */
+		login_rate_refund(w->shared->login_rate, key);
+	if (!error)
+		*ret_user = (struct slice){.text = (*ret_pass)->user, .len = (*ret_pass)->user_len};
+	return error;
 }
 
 enum wire_error pass_renew(
@@ -148,30 +153,33 @@ enum wire_error pass_renew(
 {
 	if (!w->shared->params.tokens)
 		return WIRE_OK; /* of no meaning here */
-	struct pass *old = c->side->pass;
-	struct token_claims claims;
-	enum token_result result = verify(w, m->token, &claims);
-	*ret_why = "the token is not accepted";
-	if (result == TOKEN_NO_MEMORY)
-		return WIRE_ERROR_SERVER_FULL;
-	if (result != TOKEN_OK) {
-		complain(w, c, result);
-		return WIRE_ERROR_AUTH_FAILED;
-	}
-	bool is_same = claims.user_len == old->user_len &&
-		       memcmp(claims.user, old->user, old->user_len) == 0;
-	struct pass *fresh = is_same ? pass_of_claims(w, &claims) : NULL;
-	token_claims_free(&claims);
-	if (!is_same) {
-		worker_count(w, COUNTER_token_failed);
-		return WIRE_ERROR_AUTH_FAILED;
-	}
-	if (!fresh)
-		return WIRE_ERROR_SERVER_FULL;
+	struct pass *old = c->side->pass, *fresh;
+	struct slice user = {.text = old->user, .len = old->user_len};
+	enum wire_error error = verify(w, c, m, user, &fresh, ret_why);
+	if (error)
+		return error;
+	fresh->alarm_ms = old->alarm_ms;
 	c->side->pass = fresh;
 	pass_free(old);
+	if (pass_watch_clock(w, c) != 0) {
+		*ret_why = "out of memory";
+		return WIRE_ERROR_SERVER_FULL;
+	}
 	roster_prune(w, c);
 	return WIRE_OK;
+}
+
+int pass_watch_clock(struct worker *w, struct connection *c)
+{
+	struct pass *p = c->side->pass;
+	uint64_t furthest_ms = w->now.mono_ms + ALARM_MAX_MS;
+	uint64_t due_ms = p->expires_ms < furthest_ms ? p->expires_ms : furthest_ms;
+	if (p->expires_ms == 0 || (p->alarm_ms != 0 && p->alarm_ms <= due_ms))
+		return 0; /* the one that is set comes in time to look again */
+	if (worker_set_alarm(w, c, ALARM_EXPIRY, due_ms) != 0)
+		return -ENOMEM;
+	p->alarm_ms = due_ms;
+	return 0;
 }
 
 bool pass_allows(const struct worker *w, const struct connection *c, struct slice user)

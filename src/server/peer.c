@@ -163,14 +163,32 @@ void worker_farewell(struct worker *w, struct connection *c, uint16_t close_code
 	worker_want_read(w, c); /* what is there already makes no edge */
 }
 
-void peer_turn_out(struct worker *w, struct connection *c)
+/* No verdict without a hearing here either: after a stall of ours the hello may lie in the socket. False where it is. */
+static bool has_nothing_to_say(struct worker *w, struct connection *c) REQUIRES(role_worker)
 {
+	uint32_t generation = c->generation;
+	worker_read_any(w, c);
+	return c->phase == PHASE_HELLO && c->generation == generation;
+}
+
+bool peer_turn_out(struct worker *w, struct connection *c)
+{
+	/* Its handshake, or its token, is to be looked at in a turn that has time for it. */
+	if ((c->stage == STAGE_TLS || c->is_deferred) && w->n_signatures >= SIGNATURES_PER_TURN)
+		return false;
+	if (!has_nothing_to_say(w, c))
+		return true;
+	if (c->is_deferred)
+		return false;
+	worker_count(w, COUNTER_hello_timeouts);
+	worker_count(w, COUNTER_error_hello_required);
 	if (c->stage == STAGE_UPGRADE)
 		upgrade_put_refusal(&w->out, 408, "no request in time");
 	else if (c->stage >= STAGE_FRAMES)
 		reply_error(&w->out, NULL, 0, WIRE_ERROR_HELLO_REQUIRED, "no valid hello in time",
 			UINT64_MAX);
 	worker_farewell(w, c, wire_error_close_code(WIRE_ERROR_HELLO_REQUIRED), false);
+	return true;
 }
 
 /* --- a connection and its session --- */
@@ -333,6 +351,12 @@ static void read_lingering(struct worker *w, struct connection *c) REQUIRES(role
 		worker_want_read(w, c);
 }
 
+static void resume_deferred(struct worker *w, struct connection *c) REQUIRES(role_worker)
+{
+	peer_resume(w, c);
+	worker_tick(w); /* a signature later: there may be no time left in this turn */
+}
+
 void worker_read_any(struct worker *w, struct connection *c)
 {
 	if (c->phase == PHASE_LINGER)
@@ -341,8 +365,10 @@ void worker_read_any(struct worker *w, struct connection *c)
 		stage_take_proxy(w, c);
 	else if (c->stage == STAGE_TLS)
 		stage_shake_hands(w, c);
+	else if (c->is_deferred && w->n_signatures >= SIGNATURES_PER_TURN)
+		worker_want_read(w, c); /* to be put off again it need not be read again */
 	else if (c->is_deferred)
-		peer_resume(w, c);
+		resume_deferred(w, c);
 	else if (!c->output) /* else it is not read until it takes what it is sent */
 		worker_read(w, c);
 }
@@ -367,15 +393,17 @@ bool peer_resume(struct worker *w, struct connection *c)
 
 /* --- alarms --- */
 
-void worker_set_alarm(
+int worker_set_alarm(
 	struct worker *w, const struct connection *c, enum alarm_kind kind, uint64_t due_ms)
 {
 	uint64_t last_ms = w->now.mono_ms + ALARM_MAX_MS;
 	struct alarm alarm = {.fd = (uint32_t)c->fd, .generation = c->generation};
 	alarm.due_ms = (due_ms < last_ms ? due_ms : last_ms) & ((UINT64_C(1) << 56) - 1);
 	alarm.kind = (uint8_t)kind;
-	if (alarm_set(&w->alarms, alarm) != 0)
+	int err = alarm_set(&w->alarms, alarm);
+	if (err)
 		worker_count(w, COUNTER_out_of_memory);
+	return err;
 }
 
 /* A ping at two thirds of a silence, once: a background tab whose timers are throttled is then heard by its browser's
@@ -397,13 +425,14 @@ static void ring_for_ping(struct worker *w, struct connection *c) REQUIRES(role_
 	}
 }
 
-static void ring_for_expiry(struct worker *w, struct connection *c) REQUIRES(role_worker)
+static void ring_for_expiry(struct worker *w, struct connection *c, uint64_t due_ms)
+	REQUIRES(role_worker)
 {
-	if (c->phase != PHASE_LIVE)
-		return;
-	uint64_t expires_ms = c->side->pass->expires_ms;
-	if (expires_ms > w->now.mono_ms) {
-		worker_set_alarm(w, c, ALARM_EXPIRY, expires_ms);
+	if (c->phase != PHASE_LIVE || c->side->pass->alarm_ms != due_ms)
+		return; /* a renewal has set a nearer one */
+	c->side->pass->alarm_ms = 0;
+	if (c->side->pass->expires_ms > w->now.mono_ms) {
+		pass_watch_clock(w, c);
 		return;
 	}
 	worker_end_session(w, c, REASON_EXPIRED);
@@ -423,6 +452,15 @@ static void ring_for_open_message(struct worker *w, struct connection *c) REQUIR
 		worker_set_alarm(w, c, ALARM_OPEN_MESSAGE, end_ms);
 		return;
 	}
+	/* Its end may lie in the socket. */
+	uint32_t generation = c->generation;
+	uint8_t phase = c->phase;
+	worker_set_alarm(w, c, ALARM_OPEN_MESSAGE, w->now.mono_ms + OPEN_MESSAGE_MS);
+	if (!c->output)
+		worker_read_any(w, c);
+	if (c->generation != generation || c->phase != phase || !side->websocket ||
+		side->open_since_ms + OPEN_MESSAGE_MS != end_ms)
+		return;
 	worker_count(w, COUNTER_open_messages_refused);
 	if (c->phase == PHASE_LIVE)
 		worker_end_session(w, c, REASON_VIOLATION);
@@ -442,7 +480,7 @@ void peer_ring(struct worker *w, unsigned max)
 			ring_for_ping(w, c);
 			break;
 		case ALARM_EXPIRY:
-			ring_for_expiry(w, c);
+			ring_for_expiry(w, c, alarm.due_ms);
 			break;
 		case ALARM_OPEN_MESSAGE:
 			ring_for_open_message(w, c);

@@ -84,7 +84,7 @@ static void welcome(struct worker *w, const struct message *m, struct slice user
 
 /* Begins the session of whoever was let in as 'user'. */
 static bool log_in(struct worker *w, struct connection *c, const struct message *m,
-	struct slice user, struct pass *pass) REQUIRES(role_worker)
+	struct slice user) REQUIRES(role_worker)
 {
 	uint32_t heartbeat_ms = bounded_heartbeat(&w->shared->params, m);
 	uint32_t timeout_ms = heartbeat_ms * w->shared->params.missed_beats;
@@ -108,8 +108,7 @@ static bool log_in(struct worker *w, struct connection *c, const struct message 
 	struct login_result result;
 	int err = table_login(w->table, &w->actor, &login, &result);
 	if (err) {
-		log_error("login refused", LOG_STR("user", m->user.text, m->user.len),
-			LOG_ERRNO(-err));
+		log_error("login refused", LOG_STR("user", user.text, user.len), LOG_ERRNO(-err));
 		return refuse(w, c, m, WIRE_ERROR_SERVER_FULL, "no room for another session");
 	}
 	timed_list_remove(&w->hellos, &w->connections, c);
@@ -118,10 +117,6 @@ static bool log_in(struct worker *w, struct connection *c, const struct message 
 	c->u.live.stamp = result.stamp;
 	c->u.live.session = result.session;
 	worker_add_session(w, 1);
-	if (pass)
-		c->side->pass = pass;
-	if (pass && pass->expires_ms > 0)
-		worker_set_alarm(w, c, ALARM_EXPIRY, pass->expires_ms);
 	if (c->stage == STAGE_FRAMES)
 		worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + timeout_ms - timeout_ms / 3);
 	welcome(w, m, user, &result, heartbeat_ms);
@@ -137,12 +132,18 @@ static bool hello(struct worker *w, struct connection *c, const struct message *
 	struct pass *pass;
 	const char *why;
 	enum wire_error error = pass_check(w, c, m, &user, &pass, &why);
-	if (!error && pass && !connection_side(c)) {
+	if (error)
+		return refuse(w, c, m, error, why);
+	if (pass && !connection_side(c)) {
 		pass_free(pass);
-		error = WIRE_ERROR_SERVER_FULL;
-		why = "out of memory";
+		return refuse(w, c, m, WIRE_ERROR_SERVER_FULL, "out of memory");
 	}
-	return error ? refuse(w, c, m, error, why) : log_in(w, c, m, user, pass);
+	if (pass) {
+		c->side->pass = pass; /* goes with the connection, whatever comes of the login */
+		if (pass_watch_clock(w, c) != 0) /* nobody would see it expire */
+			return refuse(w, c, m, WIRE_ERROR_SERVER_FULL, "out of memory");
+	}
+	return log_in(w, c, m, user);
 }
 
 /* --- requests of a session --- */
@@ -263,11 +264,16 @@ static bool defer(struct worker *w, struct connection *c, const char *line, size
 	return keep_rest(w, c, line, len) && keep_rest(w, c, "\n", 1);
 }
 
+static bool has_verified_enough(const struct worker *w) REQUIRES(role_worker)
+{
+	return w->shared->params.tokens && w->n_signatures >= SIGNATURES_PER_TURN;
+}
+
 /* A message that was read without an error. */
 static bool take_message(struct worker *w, struct connection *c, const struct message *m,
 	const char *line, size_t len) REQUIRES(role_worker)
 {
-	if (m->token.text && w->shared->params.tokens && w->n_signatures >= SIGNATURES_PER_TURN)
+	if (m->token.text && has_verified_enough(w))
 		return defer(w, c, line, len);
 	if (c->phase == PHASE_HELLO)
 		return hello(w, c, m);
@@ -278,6 +284,9 @@ static bool take_message(struct worker *w, struct connection *c, const struct me
 static bool take_line(struct worker *w, struct connection *c, const char *line, size_t len)
 	REQUIRES(role_worker)
 {
+	/* Of a hello nothing is read before there is time to verify it: in a storm of them it would be, turn by turn. */
+	if (c->phase == PHASE_HELLO && has_verified_enough(w))
+		return defer(w, c, line, len);
 	worker_count(w, COUNTER_messages_in);
 	if (c->phase == PHASE_LIVE && len == 0) {
 		if (!afford(w, c, 0))

@@ -75,8 +75,10 @@ static void forget_standstill(struct watchdog *d)
 static void scan(struct watchdog *d) REQUIRES(role_watchdog)
 {
 	uint64_t began_ns = clock_mono_ns();
-	for (unsigned i = 0; i < d->shared->params.n_workers; i++)
+	for (unsigned i = 0; i < d->shared->params.n_workers; i++) {
 		table_nominate(d->shared->table, &d->actor, i, (uint32_t)d->now.mono_ms);
+		pulse(d, 0); /* work is no standstill */
+	}
 	histogram_record(&d->telemetry->scan_us, (clock_mono_ns() - began_ns) / 1000);
 	atomic_store_explicit(&d->telemetry->scans,
 		atomic_load_explicit(&d->telemetry->scans, memory_order_relaxed) + 1,

@@ -152,14 +152,12 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 	struct connection *c;
 	unsigned n = 0;
 	uint64_t next_ms = output_expire(w, EXPIRIES_PER_TURN);
-	for (; n < EXPIRIES_PER_TURN && (c = overdue(w, &w->hellos, &next_ms)); n++) {
-		worker_count(w, COUNTER_hello_timeouts);
-		worker_count(w, COUNTER_error_hello_required);
-		peer_turn_out(w, c);
-	}
+	for (; n < EXPIRIES_PER_TURN && (c = overdue(w, &w->hellos, &next_ms)); n++)
+		if (!peer_turn_out(w, c))
+			break;
 	for (; n < EXPIRIES_PER_TURN && (c = overdue(w, &w->lingering, &next_ms)); n++)
 		worker_close(w, c);
-	if (n == EXPIRIES_PER_TURN)
+	if (n == EXPIRIES_PER_TURN || (w->hellos.n > 0 && overdue(w, &w->hellos, &next_ms)))
 		next_ms = w->now.mono_ms;
 	peer_ring(w, EXPIRIES_PER_TURN);
 	if (alarm_next_ms(&w->alarms) < next_ms)

@@ -140,13 +140,15 @@ void worker_leave_session(struct worker *, struct connection *, bool is_listed)
 /* Sessions that this worker has connections of, for the telemetry. */
 void worker_add_session(struct worker *, int n) REQUIRES(role_worker);
 
-/* A connection without a hello whose time is over: told so as its stage can, and closed. */
-void peer_turn_out(struct worker *, struct connection *) REQUIRES(role_worker);
+/* A connection without a hello whose time is over: heard once more, then told so as its stage can, and closed. False: not
+ * now, this turn has done its share of signatures. */
+bool peer_turn_out(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Uses up what was kept, once the peer takes its replies again, or there is time. False when the connection is gone (or
  * lingers) since. */
 bool peer_resume(struct worker *, struct connection *) REQUIRES(role_worker);
-/* The connection is to be looked at then, or a while before. */
-void worker_set_alarm(struct worker *, const struct connection *, enum alarm_kind, uint64_t due_ms)
+/* The connection is to be looked at then, or a while before. -ENOMEM, never where the connection's last alarm has just
+ * rung: this one takes its place. */
+int worker_set_alarm(struct worker *, const struct connection *, enum alarm_kind, uint64_t due_ms)
 	REQUIRES(role_worker);
 /* Connections whose alarm is due, at most 'max'. */
 void peer_ring(struct worker *, unsigned max) REQUIRES(role_worker);
@@ -172,6 +174,8 @@ enum wire_error pass_check(struct worker *, struct connection *, const struct me
 /* The same of a token in an update: it replaces the session's pass. */
 enum wire_error pass_renew(struct worker *, struct connection *, const struct message *,
 	const char **ret_why) REQUIRES(role_worker);
+/* Has the connection looked at when its pass expires. -ENOMEM: it would not be. */
+int pass_watch_clock(struct worker *, struct connection *) REQUIRES(role_worker);
 bool pass_allows(const struct worker *, const struct connection *, struct slice user)
 	REQUIRES(role_worker);
 void pass_free(struct pass *);

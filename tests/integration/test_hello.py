@@ -1,6 +1,7 @@
 """The first message: who logs in, with what, and who does not."""
 
 import re
+import signal
 import time
 
 import pytest
@@ -160,6 +161,21 @@ def test_hello_timeout_is_absolute(start, clients):
         message = client.maybe(0.02)
     assert message["code"] == "hello_required"
     assert message.at - began >= 0.49
+
+
+def test_hello_in_time_is_heard_after_a_stall_of_the_server(start, clients):
+    """More connections than one wait returns: the deadlines of the others pass before they are read."""
+    server = start(HELLO_TIMEOUT="500ms")
+    waiting = [clients(server) for _ in range(600)]
+    server.wait_stats(lambda stats: stats["connections"] == 600)
+    server.signal(signal.SIGSTOP)
+    for i, client in enumerate(waiting):
+        client.send(type="hello", v=1, user=f"u{i}")
+    time.sleep(0.7)  # the deadline passes: nothing can tell of it
+    server.signal(signal.SIGCONT)
+    for client in waiting:
+        client.expect("welcome")
+    assert server.counters()["hello_timeouts"] == 0
 
 
 def test_hello_of_more_than_4_kib(server, clients, name):
