@@ -16,7 +16,7 @@ PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxha
 	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
-	strace valgrind openssl
+	strace valgrind openssl prometheus
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
 
