@@ -20,7 +20,7 @@ PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node
 	$(if $(shell dpkg-query -W -f '$${Version}' nodejs 2>/dev/null | grep -v dfsg),,npm node-websocket)
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
-	strace valgrind openssl python3-cryptography python3-websockets haproxy chromium \
+	strace valgrind openssl python3-cryptography python3-websockets haproxy chromium prometheus \
 	$(PACKAGES_NODE)
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables

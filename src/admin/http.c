@@ -1,208 +1,76 @@
 #include "admin/http.h"
 
-#include "base/clock.h"
+#include "admin/http_private.h"
 #include "base/log.h"
 #include "net/listener.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <microhttpd.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 enum {
 	BACKLOG = 128,
-	HEAD_MAX = 8 * 1024, /* what a handler accepts: cookies and proxies' headers fit */
 	CONNECTION_MEMORY = 32 * 1024, /* libmicrohttpd's, for a head and what it makes of it */
-	MS_A_SECOND = 1000,
-	REAL_DIGITS = 12 /* of quantiles, which have three behind the point */
-};
-
-struct admin {
-	/* const after start */
-	struct admin_params params; /* its token is owned here */
-	struct MHD_Daemon *daemon;
-	int statm_fd; /* kept open, so that it can be read when descriptors are short; or -1 */
+	MS_A_SECOND = 1000
 };
 
 /* ---- answers ------------------------------------------------------------------------------------ */
 
-#define ERRORS(X)                                                                                  \
-	X(UNAUTHORIZED, 401, "unauthorized", "this needs the bearer token of the server")          \
-	X(NOT_FOUND, 404, "not_found", "there is nothing at this path")                            \
-	X(METHOD, 405, "method_not_allowed", "the Allow header says what this path takes")         \
-	X(BODY, 413, "body_too_large", "this takes no request body")                               \
-	X(HEAD, 431, "headers_too_large", "the request's headers are over 8 KiB")
-
-#define ERROR_ENUM(name, status, code, message) ERROR_##name,
-enum error { ERRORS(ERROR_ENUM) ERROR_N };
-#undef ERROR_ENUM
-
-#define ERROR_ROW(name, status, code, message) [ERROR_##name] = {status, code, message},
-static const struct {
-	unsigned status;
-	const char *code, *message;
-} errors[ERROR_N] = {ERRORS(ERROR_ROW)};
-#undef ERROR_ROW
-
-struct answer {
-	unsigned status;
-	json_t *body; /* NULL: memory was refused */
-	const char *allow; /* of a 405 */
+/* A large body on its way, counted among the bytes held. */
+struct load {
+	struct admin *admin;
+	struct buffer body;
 };
 
-static struct answer answer_error(enum error e)
+static void on_sent(void *cls)
 {
-	return (struct answer){
-		.status = errors[e].status, .body = stats_error(errors[e].code, errors[e].message)};
+	struct load *load = cls;
+
+	load->admin->held_bytes -= load->body.cap;
+	buffer_free(&load->body);
+	free(load);
 }
 
-static int64_t rss_bytes(const struct admin *a)
+/* Takes the body. NULL: no memory. */
+static struct MHD_Response *response_of_large(struct admin *a, struct buffer *body)
 {
-	char text[128];
-	ssize_t n = pread(a->statm_fd, text, sizeof(text) - 1, 0);
-	unsigned long long size, resident;
+	struct load *load = malloc(sizeof(*load));
+	struct MHD_Response *response;
 
-	if (n <= 0)
-		return -1;
-	text[n] = '\0';
-	if (sscanf(text, "%llu %llu", &size, &resident) != 2)
-		return -1;
-	return (int64_t)resident * sysconf(_SC_PAGESIZE);
-}
-
-static struct answer answer_stats(const struct admin *a)
-{
-	struct stats_view view = {
-		.version = a->params.version,
-		.telemetry = a->params.telemetry,
-		.limits = &a->params.limits,
-		.table = table_count(a->params.table),
-		.rss_bytes = rss_bytes(a),
-		.now_mono_ms = clock_mono_ms(),
-	};
-
-	return (struct answer){.status = MHD_HTTP_OK, .body = stats_document(&view)};
-}
-
-static struct answer answer_health(const struct admin *a)
-{
-	(void)a; /* that this thread answers is all there is to say */
-	return (struct answer){.status = MHD_HTTP_OK, .body = json_pack("{s:s}", "status", "ok")};
-}
-
-static struct answer answer_readiness(const struct admin *a)
-{
-	char reason[STATS_REASON_MAX];
-
-	if (!stats_is_ready(a->params.telemetry, reason))
-		return (struct answer){.status = MHD_HTTP_SERVICE_UNAVAILABLE,
-			.body = stats_error("not_ready", reason)};
-	return (struct answer){
-		.status = MHD_HTTP_OK, .body = json_pack("{s:s}", "status", "ready")};
-}
-
-/* ---- routes ------------------------------------------------------------------------------------- */
-
-/* HEAD is GET to a route: libmicrohttpd leaves the body out. */
-struct route {
-	const char *method;
-	const char *path; /* raw, as it came: not percent-decoded */
-	struct answer (*answer)(const struct admin *);
-	bool needs_token; /* where one is configured */
-};
-
-static const struct route routes[] = {
-	{"GET", "/healthz", answer_health, false},
-	{"GET", "/readyz", answer_readiness, false},
-	{"GET", "/stats", answer_stats, true},
-};
-
-struct request {
-	struct MHD_Connection *connection;
-	const char *path, *method;
-	bool has_body;
-};
-
-static const char *header_of(const struct request *r, const char *name)
-{
-	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
-}
-
-/* The time it takes depends on what was sent, and not on where that differs. */
-static bool equals_in_constant_time(const char *sent, const char *secret)
-{
-	size_t sent_len = strlen(sent), secret_len = strlen(secret);
-	size_t difference = sent_len ^ secret_len;
-
-	for (size_t i = 0; i < sent_len; i++) /* past its end, against its NUL */
-		difference |= (unsigned char)(sent[i] ^ secret[i < secret_len ? i : secret_len]);
-	return difference == 0;
-}
-
-static bool has_token(const struct admin *a, const struct request *r)
-{
-	static const char scheme[] = "Bearer ";
-	const char *value = header_of(r, MHD_HTTP_HEADER_AUTHORIZATION);
-
-	if (!value || strncasecmp(value, scheme, strlen(scheme)) != 0)
-		return false;
-	value += strlen(scheme);
-	return equals_in_constant_time(value + strspn(value, " "), a->params.token);
-}
-
-static bool route_takes(const struct route *route, const char *method)
-{
-	return strcmp(route->method, method) == 0 ||
-	       (strcmp(route->method, "GET") == 0 && strcmp(method, "HEAD") == 0);
-}
-
-/* The route asked for; or NULL and, where the path has another one, its methods. */
-static const struct route *route_find(const struct request *r, const char **ret_allow)
-{
-	for (size_t i = 0; i < ARRAY_LEN(routes); i++) {
-		if (strcmp(routes[i].path, r->path) != 0)
-			continue;
-		if (route_takes(&routes[i], r->method))
-			return &routes[i];
-		*ret_allow = strcmp(routes[i].method, "GET") == 0 ? "GET, HEAD" : routes[i].method;
+	if (!load)
+		return NULL;
+	*load = (struct load){.admin = a, .body = *body};
+	response = MHD_create_response_from_buffer_with_free_callback_cls(
+		load->body.len, load->body.data, on_sent, load);
+	if (!response) {
+		free(load);
+		return NULL;
 	}
-	return NULL;
+	a->held_bytes += load->body.cap;
+	*body = (struct buffer){.data = NULL};
+	return response;
 }
 
-/* Who may not ask is told so first, also where there is nothing: what exists is not for strangers. */
-static struct answer answer_request(const struct admin *a, const struct request *r)
+/* Takes the body. NULL: no memory. */
+static struct MHD_Response *response_of(struct admin *a, struct buffer *body)
 {
-	const char *allow = NULL;
-	const struct route *route = route_find(r, &allow);
-	bool is_public = !a->params.token || (route && !route->needs_token);
-	const union MHD_ConnectionInfo *head =
-		MHD_get_connection_info(r->connection, MHD_CONNECTION_INFO_REQUEST_HEADER_SIZE);
+	struct MHD_Response *response;
 
-	if (head && head->header_size > HEAD_MAX)
-		return answer_error(ERROR_HEAD);
-	if (!is_public && !has_token(a, r))
-		return answer_error(ERROR_UNAUTHORIZED);
-	if (!route && allow) {
-		struct answer refusal = answer_error(ERROR_METHOD);
-		refusal.allow = allow;
-		return refusal;
-	}
-	if (!route)
-		return answer_error(ERROR_NOT_FOUND);
-	if (r->has_body)
-		return answer_error(ERROR_BODY);
-	return route->answer(a);
+	if (body->len > SMALL_MAX)
+		return response_of_large(a, body);
+	response = MHD_create_response_from_buffer(
+		body->len, body->data, body->data ? MHD_RESPMEM_MUST_FREE : MHD_RESPMEM_PERSISTENT);
+	if (response)
+		*body = (struct buffer){.data = NULL};
+	return response;
 }
-
-/* ---- libmicrohttpd ------------------------------------------------------------------------------ */
 
 static struct MHD_Response *response_without_memory(void)
 {
@@ -213,82 +81,149 @@ static struct MHD_Response *response_without_memory(void)
 		sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
 }
 
-/* Takes the answer's body. Where memory is short the status becomes 503. */
-static struct MHD_Response *response_of(struct answer *answer)
-{
-	struct MHD_Response *response;
-	char *text = NULL;
-	size_t len;
-
-	if (answer->body)
-		text = json_dumps(answer->body, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
-	json_decref(answer->body);
-	if (!text) {
-		answer->status = MHD_HTTP_SERVICE_UNAVAILABLE;
-		return response_without_memory();
-	}
-	/* A line, for who reads it in a terminal: the NUL's place is room for it. */
-	len = strlen(text);
-	text[len] = '\n';
-	response = MHD_create_response_from_buffer(len + 1, text, MHD_RESPMEM_MUST_FREE);
-	if (!response)
-		free(text);
-	return response;
-}
-
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
 {
 	return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
-static enum MHD_Result send_answer(const struct request *r, struct answer answer)
+static bool add_headers(struct MHD_Response *response, const struct answer *answer)
 {
-	struct MHD_Response *response = response_of(&answer);
-	enum MHD_Result result = MHD_NO;
-	bool is_whole;
+	if (!add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"))
+		return false;
+	if (answer->status != MHD_HTTP_NO_CONTENT &&
+		!add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
+			answer->type ? answer->type : "application/json"))
+		return false;
+	if (answer->allow && !add_header(response, MHD_HTTP_HEADER_ALLOW, answer->allow))
+		return false;
+	return answer->status != MHD_HTTP_UNAUTHORIZED ||
+	       add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
+}
 
+/* Takes the answer. */
+static enum MHD_Result send_answer(struct admin *a, const struct request *r, struct answer answer)
+{
+	struct MHD_Response *response = NULL;
+	enum MHD_Result result = MHD_NO;
+
+	if (answer.body.len > SMALL_MAX && a->held_bytes + answer.body.cap > HELD_MAX) {
+		answer_free(&answer);
+		answer = answer_error(ANSWER_ERROR_BUSY);
+	}
+	if (!answer.body.failed)
+		response = response_of(a, &answer.body);
+	answer_free(&answer);
+	if (!response) {
+		answer = (struct answer){.status = MHD_HTTP_SERVICE_UNAVAILABLE};
+		response = response_without_memory();
+	}
 	if (!response)
 		return MHD_NO; /* closes the connection */
-	is_whole = add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, "application/json") &&
-		   add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
-	if (is_whole && answer.allow)
-		is_whole = add_header(response, MHD_HTTP_HEADER_ALLOW, answer.allow);
-	if (is_whole && answer.status == MHD_HTTP_UNAUTHORIZED)
-		is_whole = add_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");
-	if (is_whole)
+	if (add_headers(response, &answer))
 		result = MHD_queue_response(r->connection, answer.status, response);
 	MHD_destroy_response(response);
 	return result;
 }
 
+/* ---- requests ----------------------------------------------------------------------------------- */
+
+const char *request_header(const struct request *r, const char *name)
+{
+	return MHD_lookup_connection_value(r->connection, MHD_HEADER_KIND, name);
+}
+
 static bool announces_body(const struct request *r)
 {
-	const char *length = header_of(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
+	const char *length = request_header(r, MHD_HTTP_HEADER_CONTENT_LENGTH);
 
-	return header_of(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) ||
+	return request_header(r, MHD_HTTP_HEADER_TRANSFER_ENCODING) ||
 	       (length && strspn(length, "0") != strlen(length));
 }
 
-/* Called with the head, and again at the request's end: there it is answered, unless it announces a
- * body, which no route wants: that is refused before it is read, and the connection closed. */
+static void forget_body(struct admin *a, struct request *r)
+{
+	a->held_bytes -= r->body.cap;
+	buffer_free(&r->body);
+}
+
+/* A piece of the body. False: far too much came; the connection is closed. */
+static bool gather(struct admin *a, struct request *r, const char *piece, size_t len)
+{
+	size_t before = r->body.cap;
+
+	if (!r->is_too_long && !r->is_too_much && r->body.len + len <= BODY_MAX &&
+		a->held_bytes + len <= HELD_MAX) {
+		buffer_append(&r->body, piece, len);
+		a->held_bytes += r->body.cap - before;
+		return true;
+	}
+	/* No answer can be given before its end: what still comes is dropped, but not for ever. */
+	r->is_too_long |= r->body.len + len > BODY_MAX;
+	r->is_too_much |= !r->is_too_long;
+	forget_body(a, r);
+	r->n_dropped += len;
+	return r->n_dropped <= BODY_MAX;
+}
+
+/* With the head: what is refused although a body is to come is refused before it is read, and the connection closed. */
+static enum MHD_Result begin_request(
+	struct admin *a, const struct request *seen, void **request_cls) REQUIRES(role_admin)
+{
+	struct request *r = malloc(sizeof(*r));
+	struct answer refusal;
+
+	if (!r)
+		return MHD_NO;
+	*request_cls = r;
+	*r = *seen;
+	r->has_body = announces_body(r);
+	if (!r->has_body || !routes_refuse(a, r, &refusal))
+		return MHD_YES;
+	return send_answer(a, r, refusal);
+}
+
+/* Called with the head, with each piece of a body, and at the request's end, where it is answered. */
 static enum MHD_Result on_request(void *cls, struct MHD_Connection *connection, const char *path,
 	const char *method, const char *version, const char *upload, size_t *upload_size,
 	void **request_cls)
 {
-	const struct admin *a = cls;
-	struct request r = {.connection = connection, .path = path, .method = method};
+	struct admin *a = cls;
+	struct request *r = *request_cls;
+	struct answer answer;
 
+	role_admin_begin();
 	(void)version;
-	(void)upload;
-	(void)upload_size;
-	if (!*request_cls) {
-		*request_cls = cls; /* anything but NULL: the head was seen */
-		r.has_body = announces_body(&r);
-		if (!r.has_body)
-			return MHD_YES;
+	if (!r) {
+		struct request seen = {.connection = connection, .path = path, .method = method};
+		return begin_request(a, &seen, request_cls);
 	}
-	return send_answer(&r, answer_request(a, &r));
+	if (*upload_size > 0) {
+		bool goes_on = gather(a, r, upload, *upload_size);
+		*upload_size = 0;
+		return goes_on ? MHD_YES : MHD_NO;
+	}
+	r->path = path;
+	r->method = method;
+	if (!routes_refuse(a, r, &answer))
+		answer = routes_answer(a, r);
+	return send_answer(a, r, answer);
 }
+
+static void on_completed(void *cls, struct MHD_Connection *connection, void **request_cls,
+	enum MHD_RequestTerminationCode code)
+{
+	struct request *r = *request_cls;
+
+	(void)connection;
+	(void)code;
+	if (!r)
+		return;
+	forget_body(cls, r);
+	free(r);
+	*request_cls = NULL;
+}
+
+/* ---- libmicrohttpd ------------------------------------------------------------------------------ */
 
 /* Paths stay as they came: they are split at '/' before their parts are decoded. */
 static size_t leave_escaped(void *cls, struct MHD_Connection *connection, char *text)
@@ -346,8 +281,9 @@ static int start_daemon(struct admin *a, int listener_fd)
 	errno = 0;
 	a->daemon = MHD_start_daemon(
 		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-		on_request, a, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL, MHD_OPTION_LISTEN_SOCKET,
-		listener_fd, MHD_OPTION_CONNECTION_LIMIT, a->params.max_connections,
+		on_request, a, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_OPTION_NOTIFY_COMPLETED, on_completed, a, MHD_OPTION_LISTEN_SOCKET, listener_fd,
+		MHD_OPTION_CONNECTION_LIMIT, a->params.max_connections,
 		MHD_OPTION_CONNECTION_TIMEOUT, a->params.timeout_s,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)CONNECTION_MEMORY,
 		MHD_OPTION_UNESCAPE_CALLBACK, leave_escaped, NULL, MHD_OPTION_END);
@@ -376,6 +312,7 @@ static void admin_free(struct admin *a)
 {
 	if (a->statm_fd >= 0)
 		close(a->statm_fd);
+	actor_destroy(&a->actor);
 	free((char *)(uintptr_t)a->params.token);
 	free(a);
 }
@@ -388,6 +325,7 @@ static struct admin *admin_new(const struct admin_params *params)
 		return NULL;
 	a->params = *params;
 	a->statm_fd = -1;
+	actor_init(&a->actor, params->counters);
 	if (params->token) {
 		a->params.token = strdup(params->token);
 		if (!a->params.token) {

@@ -1,12 +1,14 @@
 /* The admin HTTP server: what operators and their monitoring ask.
  *
  * Owns     its listening socket, libmicrohttpd's one thread and its connections.
- * Threads  main: admin_start, admin_stop. The server's thread reads telemetry and the table's counts, takes no
- *          lock, and blocks on nothing but its epoll. All signals are blocked in it.
- * Memory   at most max_connections of 32 KiB and one document each.
+ * Threads  main: admin_start, admin_stop. The server's thread has the role of admin: it reads telemetry and the table,
+ *          ends sessions that the operator kicks, and blocks on nothing but its epoll and the table's stripes. All
+ *          signals are blocked in it.
+ * Memory   at most max_connections of 32 KiB and one document of 256 KiB each; and 64 MiB of bodies and longer
+ *          documents in all.
  * Limits   a connection that says and takes nothing for timeout_s is closed; at max_connections new ones wait in
- *          the backlog until others are closed. A head over 8 KiB and a body where none is expected
- *          are refused. Errors are {"error":{"code","message"}}, but for what libmicrohttpd refuses before any
+ *          the backlog until others are closed. A head over 8 KiB, a body over 4 MiB and one where none is
+ *          expected are refused. Errors are {"error":{"code","message"}}, but for what libmicrohttpd refuses before any
  *          handler sees it (no HTTP, a head beyond 32 KiB): that gets a fitting status with its own page.
  * Errors   0 or negative errno; outputs are untouched on failure. */
 #ifndef ADMIN_HTTP_H
@@ -23,8 +25,13 @@ struct admin_params {
 	struct address listen; /* port 0 asks the kernel for one */
 	const char *version; /* static */
 	const struct telemetry *telemetry; /* outlive the server, as does the table */
-	const struct table *table;
+	struct table *table;
+	struct counters *counters; /* the admin thread's own */
+	/* The workers' wake-up descriptors: whom the table gives mail through this thread is signalled. */
+	const int *wakeups;
+	unsigned n_wakeups;
 	const char *token; /* NULL: none is asked for; copied */
+	bool is_metrics_public; /* /metrics needs no token */
 	struct admin_limits limits;
 	unsigned max_connections; /* 0: ADMIN_MAX_CONNECTIONS */
 	unsigned timeout_s; /* 0: ADMIN_TIMEOUT_S */

@@ -178,7 +178,11 @@ static int start_admin(struct app *a)
 		.version = PRESENCED_VERSION,
 		.telemetry = a->telemetry,
 		.table = server_table(a->server),
+		.counters = &a->telemetry->admin,
+		.wakeups = server_wakeups(a->server),
+		.n_wakeups = (unsigned)s->workers,
 		.token = s->admin_token,
+		.is_metrics_public = s->metrics_public,
 		.limits =
 			{
 				.max_connections = s->max_connections,

@@ -21,9 +21,11 @@
 		"where clients connect, with commas: tcp, tls, ws, wss://host:port, unix:///path;\n" \
 		"hosts are numeric, * is every address, IPv6 stands in [ ]") \
 	X(ADDRESS, admin_listen, ADMIN_LISTEN, "127.0.0.1:7402", 0, 0, \
-		"host:port of the admin HTTP: /stats, /healthz, /readyz") \
+		"host:port of the admin HTTP: API, /metrics, /stats, /healthz, /readyz") \
 	X(SECRET, admin_token, ADMIN_TOKEN, NULL, 1, 1024, \
 		"bearer token of the admin HTTP, required off loopback; health needs none") \
+	X(BOOL, metrics_public, METRICS_PUBLIC, "false", 0, 0, \
+		"whether /metrics is for everybody who reaches the admin HTTP, without its token") \
 	X(COUNT, workers, WORKERS, NULL, 1, 64, \
 		"worker threads; by default as many as it may use CPUs:\n" \
 		"the lesser of its affinity and its cgroup's quota, rounded up") \

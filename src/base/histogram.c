@@ -59,6 +59,16 @@ uint64_t histogram_count(const struct histogram *h)
 	return count;
 }
 
+uint64_t histogram_count_below(const struct histogram *h, unsigned exponent)
+{
+	uint64_t count = 0;
+
+	ensure(exponent < 40);
+	for (unsigned i = 0; i < bucket_of(UINT64_C(1) << exponent); i++)
+		count += read_relaxed(&h->counts[i]);
+	return count;
+}
+
 uint64_t histogram_max(const struct histogram *h)
 {
 	return read_relaxed(&h->max);

@@ -27,6 +27,8 @@ void histogram_record(struct histogram *, uint64_t value);
  * most the maximum; 0 of an empty one. */
 uint64_t histogram_quantile(const struct histogram *, double fraction);
 uint64_t histogram_count(const struct histogram *);
+/* Records below 2^exponent, an edge of the buckets: exact. Exponents below 40. */
+uint64_t histogram_count_below(const struct histogram *, unsigned exponent);
 uint64_t histogram_max(const struct histogram *);
 uint64_t histogram_sum(const struct histogram *);
 

@@ -35,6 +35,7 @@ struct watchdog_telemetry {
 	struct counters counters;
 	struct histogram scan_us;
 	struct histogram lateness_ms; /* of each expiry, past the promised timeout */
+	struct histogram detection_ms; /* of each expiry: from the last byte to the verdict */
 	_Atomic uint64_t scans;
 	_Atomic uint64_t stalls; /* gaps in its own ticks: all sessions were given more time */
 } CACHE_ALIGNED;
@@ -60,7 +61,7 @@ struct telemetry {
 	_Atomic enum readiness readiness;
 	/* each by its thread */
 	struct watchdog_telemetry watchdog;
-	struct counters main; /* of what happens outside the workers and the watchdog */
+	struct counters admin; /* the admin HTTP thread's */
 	struct worker_telemetry workers[];
 };
 

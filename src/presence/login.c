@@ -50,7 +50,7 @@ static int take_record(struct table *t, unsigned worker, uint32_t first_stamp, s
 		if (!block)
 			return -ENOMEM;
 		for (uint32_t i = 0; i < SLAB_BLOCK; i++) {
-			block[i].slot = n_slots + i;
+			block[i].slot = (n_slots + i) & 0xffffff;
 			block[i].worker = (uint8_t)worker;
 		}
 		slab->blocks[slab->n_blocks++] = block;
@@ -110,10 +110,11 @@ uint32_t session_timeout_ms(const struct session *s)
 
 /* --- ends --- */
 
-static void count_sessions(struct stripe *st, int n)
+static void count_session(struct stripe *st, const struct session *s, int n)
 {
-	atomic_store_explicit(&st->n_sessions,
-		atomic_load_explicit(&st->n_sessions, memory_order_relaxed) + (uint32_t)n,
+	_Atomic uint32_t *count = &st->n_by_transport[s->transport];
+	atomic_store_explicit(count,
+		atomic_load_explicit(count, memory_order_relaxed) + (uint32_t)n,
 		memory_order_relaxed);
 }
 
@@ -142,7 +143,7 @@ struct debris session_finish(struct table *t, struct stripe *st, struct session 
 	s->user = NULL;
 	s->next = NULL;
 	s->end_reason = (uint8_t)reason & 15;
-	count_sessions(st, -1);
+	count_session(st, s, -1);
 	/* Last, and sequentially consistent: see enum mark. */
 	atomic_store(&s->id, 0);
 	return debris;
@@ -307,6 +308,7 @@ static void begin_session(struct table *t, struct stripe *st, struct user *u,
 	s->state = (uint8_t)(in->has_state ? in->state : STATE_ONLINE) & 15;
 	s->since_ms = in->now.wall_ms;
 	s->timeout_ms = in->timeout_ms;
+	s->transport = (unsigned)in->transport & 7;
 	s->granted_stamp = s->grant_ms = 0;
 	s->end_reason = REASON_UNKNOWN;
 	/* A reconnect without words is no activity: it keeps its place in the order of updates. */
@@ -326,7 +328,7 @@ static void begin_session(struct table *t, struct stripe *st, struct user *u,
 	l->record = NULL;
 	l->device = NULL;
 	l->status = NULL;
-	count_sessions(st, 1);
+	count_session(st, s, 1);
 	atomic_store_explicit(&s->connection, in->connection, memory_order_relaxed);
 	atomic_store(&s->mark, MARK_QUIET);
 	uint64_t number = slab->n_ids++ * WORKERS_MAX + in->worker + WORKERS_MAX;

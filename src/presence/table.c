@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BUCKETS_MIN = 4, HASH_SHIFT = 40 };
+enum { BUCKETS_MIN = 4 };
 
 /* --- creation --- */
 
@@ -53,8 +53,10 @@ static bool stripe_init(struct stripe *st)
 {
 	lock_init(&st->lock, RANK_STRIPE);
 	atomic_init(&st->n_users, 0);
-	atomic_init(&st->n_sessions, 0);
-	atomic_init(&st->n_online, 0);
+	for (unsigned i = 0; i < N_VISIBLE_STATES; i++)
+		atomic_init(&st->n_in_state[i], 0);
+	for (unsigned i = 0; i < TRANSPORT_N; i++)
+		atomic_init(&st->n_by_transport[i], 0);
 	atomic_init(&st->n_remembered, 0);
 	st->guarded = (struct stripe_data){.n_buckets = 0};
 	st->guarded.buckets = calloc(BUCKETS_MIN, sizeof(*st->guarded.buckets));
@@ -131,7 +133,7 @@ struct user *user_new(const char *name, size_t len, uint64_t hash)
 		return NULL;
 	memset(u, 0, sizeof(*u));
 	u->len = (uint8_t)len;
-	u->hash = (hash >> HASH_SHIFT) & 0xffffff;
+	u->hash = (hash >> USER_HASH_SHIFT) & 0xffffff;
 	memcpy(u->name, name, len);
 	return u;
 }
@@ -139,7 +141,7 @@ struct user *user_new(const char *name, size_t len, uint64_t hash)
 struct user *user_find(struct stripe *st, const char *name, size_t len, uint64_t hash)
 {
 	struct stripe_data *data = stripe_data(st);
-	uint32_t h = (uint32_t)(hash >> HASH_SHIFT) & 0xffffff;
+	uint32_t h = (uint32_t)(hash >> USER_HASH_SHIFT) & 0xffffff;
 	struct user *u = data->buckets[h & (data->n_buckets - 1)];
 	while (u && (u->hash != h || u->len != len || memcmp(u->name, name, len) != 0))
 		u = u->next;
@@ -317,7 +319,7 @@ void stripe_tidy(struct stripe *st)
 	uint32_t n_old = stripe_data(st)->n_buckets;
 	lock_release(&st->lock);
 	uint32_t n_new = n_old;
-	while (n_new < n_users && n_new < UINT32_C(1) << 24)
+	while (n_new < n_users && n_new < UINT32_C(1) << USER_HASH_BITS)
 		n_new *= 2;
 	while (n_new > BUCKETS_MIN && n_new / 8 > n_users)
 		n_new /= 2;
@@ -438,18 +440,21 @@ static void queue_event(struct table *t, struct actor *a, uint64_t interest, str
 	}
 }
 
-static void count_online(struct stripe *st, enum state before, enum state after)
+static void count_in_state(struct stripe *st, enum state state, int n)
 {
-	uint32_t n = atomic_load_explicit(&st->n_online, memory_order_relaxed);
-	n = n + (after != STATE_OFFLINE) - (before != STATE_OFFLINE);
-	atomic_store_explicit(&st->n_online, n, memory_order_relaxed);
+	if (state == STATE_OFFLINE)
+		return; /* many come and go without ever being known: reckoned from the others */
+	atomic_store_explicit(&st->n_in_state[state],
+		atomic_load_explicit(&st->n_in_state[state], memory_order_relaxed) + (uint32_t)n,
+		memory_order_relaxed);
 }
 
 void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user *u,
 	enum reason reason, struct instant now)
 {
 	struct look look = user_look(u);
-	count_online(st, (enum state)u->state, look.state);
+	count_in_state(st, (enum state)u->state, -1);
+	count_in_state(st, look.state, 1);
 	u->seq = ++stripe_data(st)->counter;
 	u->state = (unsigned)look.state & 7;
 	u->reason = (unsigned)reason & 15;
@@ -525,10 +530,20 @@ struct table_counts table_count(const struct table *t)
 	for (size_t i = 0; i < N_STRIPES; i++) {
 		const struct stripe *st = &t->stripes[i];
 		n_users += atomic_load_explicit(&st->n_users, memory_order_relaxed);
-		c.sessions += atomic_load_explicit(&st->n_sessions, memory_order_relaxed);
-		c.users_online += atomic_load_explicit(&st->n_online, memory_order_relaxed);
 		c.users_remembered += atomic_load_explicit(&st->n_remembered, memory_order_relaxed);
+		for (unsigned k = STATE_OFFLINE + 1; k < N_VISIBLE_STATES; k++)
+			c.users_in_state[k] +=
+				atomic_load_explicit(&st->n_in_state[k], memory_order_relaxed);
+		for (unsigned k = 0; k < TRANSPORT_N; k++)
+			c.sessions_by_transport[k] +=
+				atomic_load_explicit(&st->n_by_transport[k], memory_order_relaxed);
 	}
+	for (unsigned k = STATE_OFFLINE + 1; k < N_VISIBLE_STATES; k++)
+		c.users_online += c.users_in_state[k];
+	for (unsigned k = 0; k < TRANSPORT_N; k++)
+		c.sessions += c.sessions_by_transport[k];
+	/* Read one after the other while they move: never below zero. */
+	c.users_in_state[STATE_OFFLINE] = n_users > c.users_online ? n_users - c.users_online : 0;
 	c.users_known = n_users;
 	c.bytes += n_users * (sizeof(struct user) + 32) +
 		   c.sessions * (sizeof(struct session) + sizeof(uint32_t));

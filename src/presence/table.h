@@ -11,7 +11,8 @@
  *          worker's list. The worker reads that very connection; bytes are life (table_acquit()), an end ends
  *          it, nothing to read makes it table_heard(). table_judge(): the watchdog looks at the stamp
  *          again, under the stripe's lock, and only then expires.
- * Threads  by each function's role. Each thread brings an actor of its own.
+ * Threads  by each function's role. Each thread brings an actor of its own. What the admin thread does with
+ *          the table stands in table_admin.h.
  * Locks    one a stripe, RANK_STRIPE. No call returns with one held; nothing is allocated, logged or
  *          signalled under one: whom to wake is told by the actor (see actor_wakes).
  * Memory   a record of 80 bytes a session, 56 and the id a user; users offline and unwatched: the last
@@ -21,6 +22,7 @@
 #ifndef PRESENCE_TABLE_H
 #define PRESENCE_TABLE_H
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/counters.h"
 #include "base/lock.h"
@@ -67,6 +69,7 @@ void actor_destroy(struct actor *);
 struct login {
 	unsigned worker;
 	uint32_t connection; /* the worker's own number for it */
+	enum transport transport;
 	const char *user, *device; /* device NULL: the server makes one up */
 	size_t user_len, device_len;
 	bool has_state, has_status;
@@ -165,6 +168,7 @@ struct standstill {
 struct verdict {
 	enum { VERDICT_EXPIRED, VERDICT_ALIVE, VERDICT_GRANTED, VERDICT_GONE } kind;
 	uint32_t lateness_ms; /* of an expiry: past the deadline in force */
+	uint32_t silence_ms; /* of an expiry: since the last byte; grants are in it */
 };
 
 /* Of a session that table_heard() sent. */
@@ -175,6 +179,8 @@ struct verdict table_judge(struct table *, struct actor *, struct session *,
 
 struct table_counts {
 	uint64_t sessions, users_online, users_known, users_remembered;
+	uint64_t users_in_state[STATE_N]; /* as others see them; offline: known and not online */
+	uint64_t sessions_by_transport[TRANSPORT_N];
 	uint64_t bytes; /* what the table itself holds, about */
 };
 

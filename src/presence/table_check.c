@@ -20,6 +20,7 @@
 /* What the stripes hold, all told, to be held against what the slabs hold. */
 struct totals {
 	uint64_t n_sessions, n_remembered;
+	uint64_t n_by_transport[TRANSPORT_N];
 };
 
 static bool slot_is_used(struct table *t, const struct session *s)
@@ -56,6 +57,7 @@ static const char *check_session(
 		"a device is in a state that there isn't");
 	CHECK(s->device_len <= DEVICE_MAX, "a device's name is too long");
 	CHECK(!s->status || s->status->len <= STATUS_MAX, "a status is too long");
+	CHECK(s->transport < TRANSPORT_N, "a session came in by no transport that there is");
 	CHECK(s->grant_ms <= s->timeout_ms, "a session was granted more than its timeout");
 	for (const struct session *other = s->next; other; other = other->next) {
 		CHECK(other != s, "a user's sessions go round in a ring");
@@ -71,8 +73,10 @@ static const char *check_live(
 	CHECK(t->params.n_workers == WORKERS_MAX || u->interest >> t->params.n_workers == 0,
 		"a worker that there isn't watches a user");
 	uint64_t n = 0;
-	for (struct session *s = u->sessions; s; s = s->next, n++)
+	for (struct session *s = u->sessions; s; s = s->next, n++) {
 		CHECK_PART(check_session(t, st, u, s));
+		stripe->n_by_transport[s->transport]++;
+	}
 	CHECK(n <= t->params.max_sessions_per_user || n == 1,
 		"a user has more sessions than may be");
 	CHECK((enum state)u->state == user_look(u).state,
@@ -136,20 +140,24 @@ static const char *check_stripe_data(struct table *t, struct stripe *st, struct 
 {
 	const struct stripe_data *data = stripe_data(st);
 	struct totals stripe = {0};
-	uint64_t n_users = 0, n_online = 0;
+	uint64_t n_users = 0, n_in_state[STATE_N] = {0};
 	CHECK(data->n_buckets > 0 && (data->n_buckets & (data->n_buckets - 1)) == 0,
 		"a stripe's buckets are no power of two");
 	for (uint32_t b = 0; b < data->n_buckets; b++) {
 		for (const struct user *u = data->buckets[b]; u; u = u->next) {
 			CHECK(++n_users <= data->n_users, "a stripe has more users than it counts");
-			n_online += u->state != STATE_OFFLINE;
+			n_in_state[u->state]++;
 			CHECK_PART(check_user(t, st, b, u, &stripe));
 		}
 	}
 	CHECK(n_users == data->n_users && n_users == atomic_load(&st->n_users),
 		"a stripe miscounts its users");
-	CHECK(n_online == atomic_load(&st->n_online), "a stripe miscounts its users online");
-	CHECK(stripe.n_sessions == atomic_load(&st->n_sessions), "a stripe miscounts its sessions");
+	for (unsigned i = STATE_OFFLINE + 1; i < N_VISIBLE_STATES; i++)
+		CHECK(n_in_state[i] == atomic_load(&st->n_in_state[i]),
+			"a stripe miscounts its users by state");
+	for (unsigned i = 0; i < TRANSPORT_N; i++)
+		CHECK(stripe.n_by_transport[i] == atomic_load(&st->n_by_transport[i]),
+			"a stripe miscounts its sessions by transport");
 	CHECK_PART(check_remembered(t, st, stripe.n_remembered));
 	totals->n_sessions += stripe.n_sessions;
 	totals->n_remembered += stripe.n_remembered;

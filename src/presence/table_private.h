@@ -15,6 +15,9 @@ enum {
 	N_STRIPES = 1 << STRIPE_BITS
 }; /* 8 a worker at the most workers there can be */
 
+/* The top bits of an id's hash choose the bucket, and are kept with the user. */
+enum { USER_HASH_BITS = 24, USER_HASH_SHIFT = 64 - USER_HASH_BITS };
+
 /* A device's name: in the record itself where it is short, as most are. */
 enum { DEVICE_HERE_MAX = 8 };
 union device_name {
@@ -53,7 +56,10 @@ struct session {
 	uint8_t state : 4; /* enum state */
 	uint8_t end_reason : 4; /* enum reason */
 	uint8_t device_len; /* 0: its name is made up from the id */
-	uint32_t slot; /* const: the record's own */
+	uint32_t
+		slot : 24; /* const: the record's own. Read as below, or by the owner: see transport */
+	/* const while the id lives; written by the owner, under the stripe's lock */
+	uint32_t transport : 3; /* enum transport */
 	struct user *user;
 	struct session *next; /* of the same user, the one updated last first */
 	union device_name device;
@@ -68,8 +74,10 @@ struct session {
 	_Atomic uint32_t connection;
 };
 static_assert(sizeof(struct session) == 80,
-	"8+1+1+1+1+4 id, mark, worker, state, reason, slot; 4*8 pointers; "
+	"8+1+1+1+1+4 id, mark, worker, state, reason, slot and transport; 4*8 pointers; "
 	"8 link; 8 since; 4*4 timeout, grant, connection");
+static_assert(STAMPS_CHUNK * STAMPS_CHUNKS_MAX <= 1 << 24, "a slot's number has 24 bits");
+static_assert(TRANSPORT_N <= 1 << 3, "a transport has 3 bits");
 
 struct user {
 	struct user *next; /* in its bucket */
@@ -85,8 +93,8 @@ struct user {
 	uint64_t at_ms : 48, len : 8, state : 3, reason : 4,
 		is_known : 1; /* 48 bits of ms: 8,900 years */
 	uint64_t last_seen_ms : 48, is_remembered : 1;
-	uint64_t ticket : 40,
-		hash : 24; /* order of being remembered; the top bits of the id's hash */
+	uint64_t ticket : 40, hash
+	    : USER_HASH_BITS; /* order of being remembered; the top bits of the id's hash */
 	char name[];
 };
 static_assert(sizeof(struct user) == 56, "five words, and three packed ones");
@@ -99,12 +107,18 @@ struct stripe_data {
 	struct user *oldest, *youngest; /* remembered */
 };
 
+/* The states that a user can be in: those of a device, but for the last. */
+enum { N_VISIBLE_STATES = STATE_INVISIBLE };
+
 struct stripe {
 	struct lock lock;
 	/* guarded: lock; by stripe_data() */
 	struct stripe_data guarded;
 	/* atomic: holder of the lock -> readers */
-	_Atomic uint32_t n_users, n_sessions, n_online, n_remembered;
+	_Atomic uint32_t n_users, n_remembered;
+	_Atomic uint32_t
+		n_in_state[N_VISIBLE_STATES]; /* users, by what others see; [0], offline, unused */
+	_Atomic uint32_t n_by_transport[TRANSPORT_N]; /* sessions */
 } CACHE_ALIGNED;
 
 enum { SLAB_BLOCK = 1024, SLAB_BLOCKS_MAX = STAMPS_CHUNK * STAMPS_CHUNKS_MAX / SLAB_BLOCK };

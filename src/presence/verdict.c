@@ -94,7 +94,9 @@ static struct verdict judge(struct table *t, struct session *s, uint64_t id,
 	uint32_t deadline = grant(t, s, stamp, still);
 	if (!stamp_is_stale(deadline, now_ms))
 		return (struct verdict){.kind = VERDICT_GRANTED};
-	return (struct verdict){.kind = VERDICT_EXPIRED, .lateness_ms = now_ms - deadline};
+	return (struct verdict){.kind = VERDICT_EXPIRED,
+		.lateness_ms = now_ms - deadline,
+		.silence_ms = now_ms - last_heard(t, s)};
 }
 
 struct verdict table_judge(struct table *t, struct actor *a, struct session *s,

@@ -252,6 +252,11 @@ struct table *server_table(struct server *s)
 	return s->shared.table;
 }
 
+const int *server_wakeups(const struct server *s)
+{
+	return s->shared.wakeups;
+}
+
 void server_stop(struct server *s)
 {
 	watchdog_stop(s->watchdog);

@@ -52,6 +52,8 @@ int server_start(struct server *);
 /* The i-th address as it is bound: ports of 0 filled in. */
 const struct listen_url *server_listen_url(const struct server *, size_t i);
 struct table *server_table(struct server *);
+/* One for each worker, for who gives them mail through the table; open until server_free(). */
+const int *server_wakeups(const struct server *);
 /* From now on new connections get this; those that are there keep theirs. Main, while the server runs. */
 void server_replace_tls(struct server *, struct tls_context *);
 void server_stop(struct server *);

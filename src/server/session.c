@@ -91,6 +91,7 @@ static bool log_in(struct worker *w, struct connection *c, const struct message 
 	struct login login = {
 		.worker = w->index,
 		.connection = (uint32_t)c->fd,
+		.transport = (enum transport)c->transport,
 		.user = user.text,
 		.user_len = user.len,
 		.device = m->device.text,

@@ -117,8 +117,10 @@ static void judge_heard(struct watchdog *d) REQUIRES(role_watchdog)
 		next = link->next;
 		struct verdict verdict = table_judge(d->shared->table, &d->actor,
 			session_from_link(link), &d->standstill, d->now);
-		if (verdict.kind == VERDICT_EXPIRED)
+		if (verdict.kind == VERDICT_EXPIRED) {
 			histogram_record(&d->telemetry->lateness_ms, verdict.lateness_ms);
+			histogram_record(&d->telemetry->detection_ms, verdict.silence_ms);
+		}
 		if (++n % VERDICTS_PER_WAKE == 0) {
 			shared_wake(d->shared, &d->actor, UINT_MAX);
 			pulse(d, 0);

@@ -363,6 +363,25 @@ def test_peer_that_never_reads(gate, door):
     sock.close()
 
 
+def test_slow_websocket_is_told_so(gate):
+    """Its bye and its close code stand behind the frame that was under way, for when it reads at last."""
+    web = gate.web("ws", rcvbuf=4096).text(hello()[:-1])
+    web.expect("welcome")
+    data = frame(TEXT, json.dumps({"type": "query", "users": ["n" * 128] * 1000}).encode())
+    before = gate.server.counters()
+    web.sock.settimeout(0.2)
+    try:
+        for _ in range(40):
+            web.sock.sendall(data)
+    except OSError:
+        pass
+    gate.server.wait_stats(lambda s: s["counters"]["ended_slow"] > before["ended_slow"], 3 + 2 * PATIENCE)
+    web.sock.settimeout(PATIENCE)
+    while web.message()["type"] != "bye":
+        pass
+    web.closes(4411)
+
+
 # ---- limits on connections ----------------------------------------------------------------------
 
 

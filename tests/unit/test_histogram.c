@@ -118,6 +118,20 @@ static void values_past_the_last_bucket_are_counted_there(void **state)
 	assert_int_equal(histogram_quantile(h, 1), UINT64_MAX / 4);
 }
 
+static void counts_below_powers_of_two_are_exact(void **state)
+{
+	(void)state;
+	struct histogram *h = fresh();
+
+	for (unsigned e = 0; e < 40; e++) {
+		histogram_record(h, (UINT64_C(1) << e) - 1);
+		histogram_record(h, UINT64_C(1) << e);
+	}
+	/* Both records of each smaller exponent, and the lower of its own. */
+	for (unsigned e = 0; e < 40; e++)
+		assert_int_equal(histogram_count_below(h, e), 2 * e + 1);
+}
+
 enum { RECORDS = 50000 };
 
 static void *record_many(void *argument)
@@ -153,6 +167,7 @@ int main(void)
 		cmocka_unit_test(each_edge_is_in_its_own_bucket),
 		cmocka_unit_test(quantiles_are_the_exact_ones_within_a_bucket),
 		cmocka_unit_test(values_past_the_last_bucket_are_counted_there),
+		cmocka_unit_test(counts_below_powers_of_two_are_exact),
 		cmocka_unit_test(readers_see_it_grow),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -83,13 +83,36 @@ static void test_unknown_paths(void **state)
 {
 	/* The last of them would be /stats if it had been decoded before it was looked at. */
 	static const char *const paths[] = {"/", "/stat", "/stats/", "//stats", "/STATS",
-		"/v1/users/bob%2Fsessions%2F1", "/%2e%2e/stats", "/%73tats"};
+		"/%2e%2e/stats", "/%73tats", "/v1", "/v1/", "/v1/users/", "/v1//bob",
+		"/v1%2Fcounts", "/v1/users/bob/sessions", "/v1/users/bob/",
+		"/v1/users//sessions/1"};
 	struct reply r;
 
 	admin_begin(*state);
 	for (size_t i = 0; i < ARRAY_LEN(paths); i++) {
 		client_get(*state, "GET", paths[i], "", &r);
 		reply_assert_error(&r, 404, "not_found");
+	}
+}
+
+static void test_methods_of_the_api(void **state)
+{
+	static const struct {
+		const char *method, *path, *allow;
+	} rows[] = {
+		{"PUT", "/v1/users/bob", "GET, HEAD, DELETE"},
+		{"GET", "/v1/users/bob/sessions/1", "DELETE"},
+		{"DELETE", "/v1/users", "GET, HEAD"},
+		{"GET", "/v1/query", "POST"},
+		{"POST", "/metrics", "GET, HEAD"},
+	};
+	struct reply r;
+
+	admin_begin(*state);
+	for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+		client_get(*state, rows[i].method, rows[i].path, "", &r);
+		reply_assert_error(&r, 405, "method_not_allowed");
+		assert_string_equal(reply_header(&r, "Allow"), rows[i].allow);
 	}
 }
 
@@ -166,6 +189,21 @@ static void test_token_guards_all_but_health(void **state)
 	reply_assert_error(&r, 405, "method_not_allowed");
 	client_get(f, "HEAD", "/stats", "", &r);
 	assert_int_equal(r.status, 401);
+	assert_int_equal(client_status(f, "/metrics", ""), 401);
+	assert_int_equal(client_status(f, "/metrics", with), 200);
+	assert_int_equal(client_status(f, "/v1/counts", ""), 401);
+}
+
+static void test_metrics_may_be_public(void **state)
+{
+	struct admin_fixture *f = *state;
+
+	f->params.token = "t";
+	f->params.is_metrics_public = true;
+	admin_begin(f);
+	assert_int_equal(client_status(f, "/metrics", ""), 200);
+	assert_int_equal(client_status(f, "/stats", ""), 401);
+	assert_int_equal(client_status(f, "/v1/counts", ""), 401);
 }
 
 /* ---- what it refuses ----------------------------------------------------------------------------- */
@@ -267,8 +305,10 @@ int main(void)
 		TEST(test_head_is_get_without_the_body),
 		TEST(test_unknown_paths),
 		TEST(test_methods),
+		TEST(test_methods_of_the_api),
 		TEST(test_token),
 		TEST(test_token_guards_all_but_health),
+		TEST(test_metrics_may_be_public),
 		TEST(test_bodies_are_refused_unread),
 		TEST(test_oversized_heads),
 		TEST(test_what_is_no_http),

@@ -151,7 +151,7 @@ static void test_each_counter(void **state)
 		for (unsigned i = 0; i < N_WORKERS; i++)
 			counter_add(&t->workers[i].counters, c, (c + 1) * (i + 1));
 		counter_add(&t->watchdog.counters, c, 1000 + c);
-		counter_add(&t->main, c, 1000000);
+		counter_add(&t->admin, c, 1000000);
 	}
 	d = document(t);
 	total = json_object_get(d, "counters");
@@ -257,7 +257,7 @@ static void test_numbers_do_not_wrap(void **state)
 	struct telemetry *t = *state;
 	json_t *d;
 
-	counter_add(&t->main, COUNTER_bytes_in, UINT64_MAX);
+	counter_add(&t->admin, COUNTER_bytes_in, UINT64_MAX);
 	d = document(t);
 	assert_true(integer(json_object_get(d, "counters"), "bytes_in") == INT64_MAX);
 	json_decref(d);

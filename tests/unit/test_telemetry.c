@@ -38,7 +38,7 @@ static void counter_is_the_sum_of_all_blocks(void **state)
 		sum += i + 1;
 	}
 	counter_add(&t->watchdog.counters, COUNTER_logins, 10000);
-	counter_add(&t->main, COUNTER_logins, 1000000);
+	counter_add(&t->admin, COUNTER_logins, 1000000);
 	assert_int_equal(telemetry_counter(t, COUNTER_logins), sum + 1010000);
 	assert_int_equal(telemetry_counter(t, COUNTER_accepted), 0);
 	telemetry_free(t);

@@ -35,6 +35,7 @@ int admin_setup(void **state)
 	f->params = (struct admin_params){.version = "1.2.3",
 		.telemetry = f->telemetry,
 		.table = f->table,
+		.counters = &f->telemetry->admin,
 		.limits = {.max_watches = 77}};
 	assert_int_equal(address_parse("127.0.0.1:0", 11, &f->params.listen, &why), 0);
 	atomic_store(&f->telemetry->readiness, READINESS_READY);

@@ -1,0 +1,68 @@
+/* What the admin thread does with the session table: it lists a user's sessions, pages through all users, and ends
+ * sessions for the operator.
+ *
+ * Threads  the admin thread, with an actor of its own.
+ * Locks    one stripe's at a time, for the sessions of one user or a bounded part of a page.
+ * Memory   what is returned is the caller's; nothing is allocated under a lock.
+ * Time     told by the caller.
+ * Errors   0 or negative errno; outputs are untouched on failure. */
+#ifndef PRESENCE_TABLE_ADMIN_H
+#define PRESENCE_TABLE_ADMIN_H
+
+#include "presence/table.h"
+
+/* A session as the operator sees it: invisible ones too. Its peer's address is not in the table: a record has 80 bytes,
+ * and the connection, which knows it, is its worker's alone. */
+struct session_view {
+	char session[SESSION_TEXT_MAX];
+	enum transport transport;
+	enum state state;
+	bool has_status;
+	uint16_t device_len, status_len;
+	char device[DEVICE_MAX];
+	char status[STATUS_MAX];
+	uint64_t since_ms, last_seen_ms; /* Unix time */
+	uint32_t timeout_ms;
+};
+
+/* One moment of a user: what others see, and all sessions, the one updated last first; '*ret_sessions' is for free(),
+ * NULL where there are none. -ENOMEM. */
+int table_sessions(struct table *, const char *user, size_t len, struct instant now,
+	struct snapshot *ret, struct session_view **ret_sessions, size_t *ret_n)
+	REQUIRES(role_admin);
+
+/* --- paging --- */
+
+struct user_filter {
+	const char *prefix; /* of the id, in bytes; not read where prefix_len is 0 */
+	size_t prefix_len;
+	bool has_state;
+	enum state state; /* as others see the user; INVISIBLE: some device of the user is */
+};
+
+struct user_view {
+	uint8_t len;
+	char user[USER_MAX];
+	struct snapshot snapshot;
+};
+
+/* The next users that match, at most 'max' of them, from '*cursor' on, which begins at 0 and is moved; false once the end
+ * was reached. Users known and users with sessions are there; who is only watched, and was never seen, is not.
+ * One hold of one lock, over at most some hundreds of users: so fewer than 'max', or none, is not yet the end.
+ *
+ * Users come in the order of a key made of the hash of their ids, and the cursor is a key: whoever is in the table all the
+ * time is met exactly once, whatever comes and goes meanwhile, buckets included. (Two users with the same
+ * 64 bits of hash may be taken for one at the end of a page: among ten million users one chance in 400,000.) */
+bool table_page(struct table *, const struct user_filter *, struct instant now, uint64_t *cursor,
+	struct user_view *views, size_t max, size_t *ret_n) REQUIRES(role_admin);
+
+/* --- kicking: the sessions end as 'kicked', and go to their workers, which say bye and close --- */
+
+/* All sessions of a user, as one change to watchers (up to 32 sessions at a time); how many there were. */
+unsigned table_kick_user(struct table *, struct actor *, const char *user, size_t len,
+	struct instant now) REQUIRES(role_admin);
+/* The session of that name (table_session_text()); false where the user has none such. */
+bool table_kick_session(struct table *, struct actor *, const char *user, size_t len,
+	const char *session, size_t session_len, struct instant now) REQUIRES(role_admin);
+
+#endif
