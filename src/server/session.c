@@ -310,7 +310,7 @@ static bool take_line(struct worker *w, struct connection *c, const char *line, 
 		error != WIRE_ERROR_SERVER_FULL)
 		is_there = refuse(
 			w, c, &m, WIRE_ERROR_HELLO_REQUIRED, "the first message must be a hello");
-	else if (error && lacks_token(w, c, &m))
+	else if (error == WIRE_ERROR_BAD_MESSAGE && lacks_token(w, c, &m))
 		is_there = refuse(w, c, &m, WIRE_ERROR_AUTH_REQUIRED, "a token is needed");
 	else if (error)
 		is_there = refuse(w, c, &m, error, m.why);

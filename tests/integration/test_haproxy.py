@@ -209,6 +209,7 @@ def test_addresses_of_headers_are_counted(trusting, through):
     for group in (["192.0.2.7"] * 3, ["2001:db8::1", "2001:db8::2", "2001:db8::3"]):
         mine = [through(url, "127.0.0.2", proxy=proxy_v2(a)).hello(f"{a}{i}") for i, a in enumerate(group)]
         refused = through(url, "127.0.0.2", proxy=proxy_v2(group[0]))
+        refused.error("server_full")
         refused.ended()
         through(url, "127.0.0.2", proxy=proxy_v2("2001:db8:0:1::1")).hello("neighbour").bye()
         mine[0].bye()
