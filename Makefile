@@ -22,7 +22,7 @@ PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmoc
 	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
 	strace valgrind openssl python3-cryptography python3-websockets haproxy chromium prometheus \
 	$(PACKAGES_NODE)
-PACKAGES_BENCH := $(PACKAGES_BUILD) python3 mosquitto redis-server memcached
+PACKAGES_BENCH := $(PACKAGES_BUILD) python3 python3-pytest openssl mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
 
 # ---- mode ---------------------------------------------------------------------------------------
@@ -207,6 +207,7 @@ BENCH_RUN = PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced BENCH_BIN=$(CURDIR)/$(BUI
 	tests/bench/run
 bench: packages-bench
 	$(MAKE) all build-bench
+	PRESENCED_BIN=$(CURDIR)/$(BUILD)/presenced tests/bench/doors
 	$(BENCH_RUN)
 bench-peers: packages-bench
 	$(MAKE) all build-bench
