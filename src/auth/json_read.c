@@ -493,12 +493,12 @@ static int exponent_of(const char *at, const char *end)
 bool json_part_u64(struct json_part p, bool round_up, uint64_t max, uint64_t *ret)
 {
 	const char *at = p.text, *end = p.text + p.len;
-	int shift = exponent_of(at, end); /* digits that still count before the point */
 	uint64_t value = 0;
 	bool has_rest = false;
 
 	if (!is_digit(*at) || max > UINT64_MAX / 100)
 		return false;
+	int shift = exponent_of(at, end); /* digits that still count before the point */
 	for (const char *c = at; c < end && is_digit(*c); c++)
 		shift++;
 	for (; at < end && (is_digit(*at) || *at == '.'); at++) {

@@ -188,6 +188,18 @@ static void numbers_are_rounded_and_bounded(void **state)
 	assert_true(json_part_u64((struct json_part){"1000000.5", 9}, false, MAX, &value));
 }
 
+/* Found by fuzzing: the exponent was looked for in an array, and what followed its 'e' was taken for digits. */
+static void an_array_has_no_exponent(void **state)
+{
+	(void)state;
+	static const char array[] = "[\"a\",\"e+*\",\"zzzzzzzzzzzzzzzz\"]";
+	uint64_t value = 77;
+
+	assert_false(
+		json_part_u64((struct json_part){array, sizeof(array) - 1}, true, 1000000, &value));
+	assert_int_equal(value, 77);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -195,6 +207,7 @@ int main(void)
 		cmocka_unit_test(members_are_found),
 		cmocka_unit_test(duplicates_are_seen_through_escapes),
 		cmocka_unit_test(numbers_are_rounded_and_bounded),
+		cmocka_unit_test(an_array_has_no_exponent),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
