@@ -1,7 +1,7 @@
-/* What the admin thread does with the session table: it lists a user's sessions, pages through all users, and ends
- * sessions for the operator.
+/* What others than workers and watchdog do with the session table: list a user's sessions, page through all users; and, for
+ * the operator, end sessions.
  *
- * Threads  the admin thread, with an actor of its own.
+ * Threads  listing and paging: any that is no worker. Ending: the admin thread, with an actor of its own.
  * Locks    one stripe's at a time, for the sessions of one user or a bounded part of a page.
  * Memory   what is returned is the caller's; nothing is allocated under a lock.
  * Time     told by the caller.
@@ -23,13 +23,13 @@ struct session_view {
 	char status[STATUS_MAX];
 	uint64_t since_ms, last_seen_ms; /* Unix time */
 	uint32_t timeout_ms;
+	bool is_reconnecting; /* it has ended, and is in its grace */
 };
 
 /* One moment of a user: what others see, and all sessions, the one updated last first; '*ret_sessions' is for free(),
  * NULL where there are none. -ENOMEM. */
 int table_sessions(struct table *, const char *user, size_t len, struct instant now,
-	struct snapshot *ret, struct session_view **ret_sessions, size_t *ret_n)
-	REQUIRES(role_admin);
+	struct snapshot *ret, struct session_view **ret_sessions, size_t *ret_n);
 
 /* --- paging --- */
 
@@ -54,7 +54,7 @@ struct user_view {
  * time is met exactly once, whatever comes and goes meanwhile, buckets included. (Two users with the same
  * 64 bits of hash may be taken for one at the end of a page: among ten million users one chance in 400,000.) */
 bool table_page(struct table *, const struct user_filter *, struct instant now, uint64_t *cursor,
-	struct user_view *views, size_t max, size_t *ret_n) REQUIRES(role_admin);
+	struct user_view *views, size_t max, size_t *ret_n);
 
 /* --- kicking: the sessions end as 'kicked', and go to their workers, which say bye and close --- */
 
