@@ -228,7 +228,7 @@ struct presence_options {
 		device; /* NULL: the server makes one up, and the client keeps it. One login a device */
 	const char *token; /* NULL: none. Replaced by presence_set_token() */
 	enum presence_state state; /* NONE: online */
-	const char *status; /* NULL: none */
+	const char *status; /* NULL or "": none */
 
 	uint32_t heartbeat_ms; /* wished for; the server has bounds. 0: what the server gives */
 	uint32_t connect_timeout_ms; /* from the lookup's end to the welcome. 0: 10,000 */
@@ -342,8 +342,8 @@ PRESENCE_API enum presence_error presence_query(
 
 /* --- oneself --- */
 
-/* What others are to see from now on, over all reconnects. STATE_NONE leaves the state, and NULL takes the status
- * away. ARGUMENT (OFFLINE; a status too long, with control characters, not UTF-8), MEMORY, FORKED. */
+/* What others are to see from now on, over all reconnects. STATE_NONE leaves the state as it is, NULL the status; ""
+ * takes the status away. ARGUMENT (OFFLINE; a status too long, with control characters, not UTF-8), MEMORY, FORKED. */
 PRESENCE_API enum presence_error presence_update(
 	struct presence *, enum presence_state, const char *status);
 
