@@ -128,6 +128,10 @@ $(BUILD)/libcore.a: $(CORE_OBJECTS) $(BUILD)/sources
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
+# The dashboard's files lie in the program.
+PAGE_FILES := $(wildcard src/admin/page/*.* src/admin/page/vendor/*)
+$(BUILD)/src/admin/page.o: $(PAGE_FILES)
+
 # The same server, but that its WebSockets answer each message with itself: for conformance tools. The
 # object stands before the archive, whose own of that name is then not taken.
 .PHONY: echo

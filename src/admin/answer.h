@@ -30,10 +30,20 @@
 enum answer_error { ANSWER_ERRORS(ANSWER_ERROR_ENUM) ANSWER_ERROR_N };
 #undef ANSWER_ERROR_ENUM
 
+/* A file of the page (admin/page.h), constant as long as the program runs. */
+struct page_file {
+	const char *path; /* in a URL */
+	const char *type;
+	const char *policy; /* Content-Security-Policy; NULL: the file is no document */
+	const char *begin, *end;
+};
+
 struct answer {
 	unsigned status;
 	const char *type; /* static; NULL: JSON */
 	struct buffer body; /* empty with 204 */
+	const struct page_file
+		*file; /* NULL; or what is sent, with status 304 its headers, in place of a body */
 	const char *allow; /* of a 405: good as long as the request */
 };
 

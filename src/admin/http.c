@@ -1,6 +1,7 @@
 #include "admin/http.h"
 
 #include "admin/http_private.h"
+#include "admin/page.h"
 #include "base/log.h"
 #include "net/listener.h"
 
@@ -72,13 +73,27 @@ static struct MHD_Response *response_of(struct admin *a, struct buffer *body)
 	return response;
 }
 
+/* Of what lies in the program. NULL: no memory. */
+static struct MHD_Response *response_of_constant(const char *text, size_t len)
+{
+	return MHD_create_response_from_buffer(
+		len, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+}
+
+static struct MHD_Response *response_of_file(const struct answer *answer)
+{
+	const struct page_file *file = answer->file;
+	bool is_known = answer->status == MHD_HTTP_NOT_MODIFIED;
+
+	return response_of_constant(file->begin, is_known ? 0 : (size_t)(file->end - file->begin));
+}
+
 static struct MHD_Response *response_without_memory(void)
 {
 	static const char text[] =
 		"{\"error\":{\"code\":\"out_of_memory\",\"message\":\"out of memory\"}}\n";
 
-	return MHD_create_response_from_buffer(
-		sizeof(text) - 1, (void *)(uintptr_t)text, MHD_RESPMEM_PERSISTENT);
+	return response_of_constant(text, sizeof(text) - 1);
 }
 
 static bool add_header(struct MHD_Response *response, const char *name, const char *value)
@@ -86,9 +101,29 @@ static bool add_header(struct MHD_Response *response, const char *name, const ch
 	return MHD_add_response_header(response, name, value) == MHD_YES;
 }
 
+/* A browser may keep it, and asks whether it is still the same; it shows it in no other's frame, and tells nobody from
+ * where it came. */
+static bool add_headers_of_file(struct MHD_Response *response, const struct page_file *file)
+{
+	char etag[PAGE_ETAG_MAX];
+
+	page_etag(file, etag);
+	return add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-cache") &&
+	       add_header(response, MHD_HTTP_HEADER_ETAG, etag) &&
+	       add_header(response, "Referrer-Policy", "no-referrer") &&
+	       add_header(response, "Cross-Origin-Opener-Policy", "same-origin") &&
+	       add_header(response, "Cross-Origin-Resource-Policy", "same-origin") &&
+	       add_header(response, "X-Frame-Options", "DENY") &&
+	       (!file->policy || add_header(response, "Content-Security-Policy", file->policy));
+}
+
 static bool add_headers(struct MHD_Response *response, const struct answer *answer)
 {
-	if (!add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store"))
+	bool is_well = answer->file
+			       ? add_headers_of_file(response, answer->file)
+			       : add_header(response, MHD_HTTP_HEADER_CACHE_CONTROL, "no-store");
+
+	if (!is_well || !add_header(response, "X-Content-Type-Options", "nosniff"))
 		return false;
 	if (answer->status != MHD_HTTP_NO_CONTENT &&
 		!add_header(response, MHD_HTTP_HEADER_CONTENT_TYPE,
@@ -111,7 +146,7 @@ static enum MHD_Result send_answer(struct admin *a, const struct request *r, str
 		answer = answer_error(ANSWER_ERROR_BUSY);
 	}
 	if (!answer.body.failed)
-		response = response_of(a, &answer.body);
+		response = answer.file ? response_of_file(&answer) : response_of(a, &answer.body);
 	answer_free(&answer);
 	if (!response) {
 		answer = (struct answer){.status = MHD_HTTP_SERVICE_UNAVAILABLE};

@@ -4,6 +4,7 @@
 
 #include "admin/api.h"
 #include "admin/metrics.h"
+#include "admin/page.h"
 #include "admin/stats.h"
 #include "base/clock.h"
 
@@ -103,6 +104,8 @@ static const struct route routes[] = {
 	{"DELETE", "/v1/users/{id}/sessions/{session}", api_kick_session, ACCESS_TOKEN, false},
 	{"POST", "/v1/query", api_query, ACCESS_TOKEN, true},
 	{"GET", "/v1/counts", api_counts, ACCESS_TOKEN, false},
+	{"GET", "/", page_answer, ACCESS_ALL, false},
+	{"GET", "/page/{file}", page_answer, ACCESS_ALL, false},
 };
 
 bool path_matches(const char *path, const char *pattern, struct path_param ret[PARAMS_MAX])
