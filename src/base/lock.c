@@ -7,6 +7,7 @@
 struct role role_worker;
 struct role role_watchdog;
 struct role role_admin;
+struct role role_store;
 
 #ifdef PRESENCED_DEBUG
 

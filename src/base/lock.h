@@ -32,6 +32,7 @@ struct CAPABILITY("role") role {
 extern struct role role_worker; /* one of the worker threads */
 extern struct role role_watchdog; /* the watchdog thread */
 extern struct role role_admin; /* the admin HTTP thread */
+extern struct role role_store; /* the store's thread */
 
 /* Said once, by the thread's entry function: from here on it has the role. No code at run time. */
 static inline void role_worker_begin(void) ASSERT_CAPABILITY(role_worker)
@@ -41,6 +42,9 @@ static inline void role_watchdog_begin(void) ASSERT_CAPABILITY(role_watchdog)
 {
 }
 static inline void role_admin_begin(void) ASSERT_CAPABILITY(role_admin)
+{
+}
+static inline void role_store_begin(void) ASSERT_CAPABILITY(role_store)
 {
 }
 

@@ -144,6 +144,7 @@ struct debris session_finish(struct table *t, struct stripe *st, struct session 
 	s->next = NULL;
 	s->end_reason = (uint8_t)reason & 15;
 	count_session(st, s, -1);
+	session_changed(t, s);
 	/* Last, and sequentially consistent: see enum mark. */
 	atomic_store(&s->id, 0);
 	return debris;
@@ -333,6 +334,7 @@ static void begin_session(struct table *t, struct stripe *st, struct user *u,
 	atomic_store(&s->mark, MARK_QUIET);
 	uint64_t number = slab->n_ids++ * WORKERS_MAX + in->worker + WORKERS_MAX;
 	atomic_store(&s->id, number << STRIPE_BITS | (uint64_t)(st - t->stripes));
+	session_changed(t, s);
 }
 
 int table_login(struct table *t, struct actor *a, const struct login *in, struct login_result *ret)
@@ -418,8 +420,10 @@ static void apply_words(struct table *t, struct session *s, const struct update 
 		*status = old;
 	}
 	/* No words (a token alone) are no update to others. */
-	if (in->has_state || in->has_status)
+	if (in->has_state || in->has_status) {
 		move_to_front(u, s);
+		session_changed(t, s);
+	}
 }
 
 int table_update(struct table *t, struct actor *a, struct session *s, uint64_t id,

@@ -40,6 +40,8 @@ static int grow(struct stamps *s)
 	 * nothing undefined is ever loaded. */
 	for (size_t i = 0; i < STAMPS_CHUNK; i++)
 		atomic_init(&chunk->stamps[i], 0);
+	for (size_t i = 0; i < STAMPS_CHUNK; i++)
+		atomic_init(&chunk->changes[i], 0);
 	for (size_t i = 0; i < STAMPS_WORDS; i++)
 		atomic_init(&chunk->used[i], 0);
 	chunk->full = 0;

@@ -8,7 +8,7 @@
  *          which are in use. A chunk, once there, is never moved or freed before the end.
  * Threads  stamps_take, _give: the owning worker. stamps_scan: the watchdog. A stamp itself: stored by the
  *          owner (and by the watchdog where it grants time, by compare-and-swap), read by all.
- * Memory   4 bytes and a bit a slot. -ENOMEM, and -ENOSPC past 16 M slots.
+ * Memory   6 bytes and a bit a slot. -ENOMEM, and -ENOSPC past 16 M slots.
  * Time     told by the caller. */
 #ifndef PRESENCE_STAMPS_H
 #define PRESENCE_STAMPS_H
@@ -31,6 +31,9 @@ struct stamps_chunk {
 	_Atomic uint64_t used[STAMPS_WORDS];
 	/* owner: the worker. A bit for each word of 'used' that has no room left. */
 	uint64_t full;
+	/* atomic: holder of the session's stripe -> the store. Goes up with each change of a session in the slot:
+	 * see session_changed(). */
+	_Atomic uint16_t changes[STAMPS_CHUNK];
 } CACHE_ALIGNED;
 
 struct stamps {

@@ -19,6 +19,8 @@ static void view_session(
 	ret->since_ms = s->since_ms;
 	ret->last_seen_ms = wall_of(last_heard(t, s), now);
 	ret->timeout_ms = s->timeout_ms;
+	ret->worker = s->worker;
+	ret->slot = s->slot;
 	table_session_text(t, atomic_load_explicit(&s->id, memory_order_relaxed), ret->session);
 	/* A device without a name has the session's. */
 	const char *device = s->device_len > 0 ? session_device(s) : ret->session;

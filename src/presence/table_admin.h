@@ -24,6 +24,8 @@ struct session_view {
 	uint64_t since_ms, last_seen_ms; /* Unix time */
 	uint32_t timeout_ms;
 	bool is_reconnecting; /* it has ended, and is in its grace */
+	unsigned worker; /* where its record is */
+	uint32_t slot;
 };
 
 /* One moment of a user: what others see, and all sessions, the one updated last first; '*ret_sessions' is for free(),

@@ -175,6 +175,19 @@ static inline _Atomic uint32_t *session_stamp(struct table *t, const struct sess
 	return stamps_at(&t->slabs[s->worker].stamps, s->slot);
 }
 
+/* Called under the session's stripe's lock, after each change of it that is more than a new stamp: begun, ended, other
+ * words, other end. The sampler compares. */
+static inline void session_changed(struct table *t, const struct session *s)
+{
+	struct stamps *stamps = &t->slabs[s->worker].stamps;
+	_Atomic uint16_t *changes =
+		&stamps->chunks[s->slot / STAMPS_CHUNK]->changes[s->slot % STAMPS_CHUNK];
+	/* One writer at a time: the slot changes hands by its owner's lists. Release: pairs with the acquire in
+	 * sampler_look(); who sees the number sees that there is a record. */
+	uint16_t n = atomic_load_explicit(changes, memory_order_relaxed);
+	atomic_store_explicit(changes, (uint16_t)(n + 1), memory_order_release);
+}
+
 /* --- users: table.c --- */
 
 /* What others see of a user: the state, and the words of the device that makes it. */

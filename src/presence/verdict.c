@@ -79,6 +79,7 @@ static uint32_t grant(
 		return stamp;
 	s->grant_ms = more;
 	s->granted_stamp = longer;
+	session_changed(t, s);
 	return longer;
 }
 
