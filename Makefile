@@ -13,7 +13,7 @@ VERSION := 0.1.0
 # ---- packages: what a bare Debian 12 with git, make and ca-certificates lacks -------------------
 
 PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev \
-	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev
+	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev libcurl4-openssl-dev
 # npm and node-websocket go with Debian's Node.js only. Another one, where it is installed, brings its
 # own npm, and tests/support/node.py unpacks node-websocket for it.
 PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node-typedarray-to-buffer \
@@ -92,6 +92,10 @@ ROOMS := base wire presence net auth server admin store app
 CORE_SOURCES := $(wildcard $(ROOMS:%=src/%/*.c))
 CORE_OBJECTS := $(CORE_SOURCES:%.c=$(BUILD)/%.o)
 
+# presencectl: all but its main, so that the unit tests have it too.
+CLI_SOURCES := $(filter-out src/cli/main.c,$(wildcard src/cli/*.c))
+CLI_OBJECTS := $(CLI_SOURCES:%.c=$(BUILD)/%.o)
+
 UNIT_SOURCES := $(wildcard tests/unit/test_*.c)
 UNIT_SUPPORT := $(wildcard tests/unit/support/*.c)
 TORTURE_SOURCES := $(wildcard tests/torture/*.c)
@@ -125,6 +129,9 @@ $(BUILD)/presenced: $(BUILD)/src/main.o $(BUILD)/libcore.a
 $(BUILD)/libcore.a: $(CORE_OBJECTS) $(BUILD)/sources
 	$(call say,AR) rm -f $@; ar rcs $@ $(CORE_OBJECTS)
 
+$(BUILD)/libcli.a: $(CLI_OBJECTS) $(BUILD)/cli-sources
+	$(call say,AR) rm -f $@; ar rcs $@ $(CLI_OBJECTS)
+
 $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
@@ -149,6 +156,8 @@ $(BUILD)/flags: always
 	$(call record,$(CC) | $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(ALL_LDLIBS))
 $(BUILD)/sources: always
 	$(call record,$(CORE_SOURCES))
+$(BUILD)/cli-sources: always
+	$(call record,$(CLI_SOURCES))
 .PHONY: always
 
 # Kept between runs, also those that make would call intermediate.
@@ -157,7 +166,7 @@ $(BUILD)/sources: always
 
 # ---- test programs ------------------------------------------------------------------------------
 
-$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
+$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcli.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) $(UNIT_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
 
 $(TORTURE): $(BUILD)/%: $(BUILD)/%.o $(TORTURE_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
