@@ -1,6 +1,7 @@
 #include "app/app.h"
 
 #include "admin/http.h"
+#include "app/cpus.h"
 #include "app/credentials.h"
 #include "app/settings.h"
 #include "auth/networks.h"
@@ -138,6 +139,7 @@ static int make_server(struct app *a)
 		.listen = s->listen.items,
 		.n_listen = s->listen.n,
 		.n_workers = (unsigned)s->workers,
+		.n_processors = cpus_usable(&cpus_system_paths),
 		.heartbeat_ms = (uint32_t)s->heartbeat_ms,
 		.heartbeat_min_ms = (uint32_t)s->heartbeat_min_ms,
 		.heartbeat_max_ms = (uint32_t)s->heartbeat_max_ms,

@@ -5,8 +5,15 @@
 
 #include "base/ensure.h"
 #include "base/log.h"
+#include "server/burial.h"
 
 #include <sys/socket.h>
+
+enum {
+	SLICE_BURY_NS = 300000,
+	SLICE_BURY_BUSY_NS = 30000, /* while there is other work */
+	NS_A_MS = 1000000,
+};
 
 static void append(struct mailbox_link ***end, struct mailbox_link *link)
 {
@@ -114,7 +121,7 @@ static void bury(struct worker *w, struct session *s) REQUIRES(role_worker)
 	worker_farewell(w, c, reason_close_code(reason), was_expired);
 }
 
-bool hearing_bury(struct worker *w, uint64_t until_ns)
+static bool bury_some(struct worker *w, uint64_t until_ns) REQUIRES(role_worker)
 {
 	struct mailbox_link *link;
 	while ((link = take(&w->ended, &w->ended_end))) {
@@ -124,4 +131,39 @@ bool hearing_bury(struct worker *w, uint64_t until_ns)
 			break;
 	}
 	return !w->ended;
+}
+
+/* Descriptors that newcomers need are not held by the dead. */
+static bool is_crowded(const struct worker *w)
+{
+	return w->n_connections > w->n_descriptors - w->n_descriptors / 8;
+}
+
+static uint64_t next_ns(const struct worker *w) REQUIRES(role_worker)
+{
+	if (is_crowded(w))
+		return 0;
+	/* Relaxed: a moment sooner or later is all the same. */
+	uint64_t held_ns =
+		atomic_load_explicit(&w->shared->burial_from_ms, memory_order_relaxed) * NS_A_MS;
+	return held_ns > w->bury_next_ns ? held_ns : w->bury_next_ns;
+}
+
+void hearing_bury(struct worker *w, bool has_other_work)
+{
+	if ((!w->ended && !w->dying) || w->now_ns < next_ns(w))
+		return;
+	uint64_t began_ns = w->now_ns;
+	uint64_t until_ns = began_ns + (has_other_work ? SLICE_BURY_BUSY_NS : SLICE_BURY_NS);
+	if (bury_some(w, until_ns))
+		roster_bury(w, until_ns);
+	worker_tick(w);
+	const struct server_params *p = &w->shared->params;
+	w->bury_next_ns = w->now_ns + burial_pause_ns(w->now_ns - began_ns, p->n_workers,
+					      p->n_processors ? p->n_processors : p->n_workers);
+}
+
+uint64_t hearing_next_burial_ms(const struct worker *w)
+{
+	return w->ended || w->dying ? (next_ns(w) + NS_A_MS - 1) / NS_A_MS : UINT64_MAX;
 }

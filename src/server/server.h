@@ -24,6 +24,7 @@ struct server_params {
 		*listen; /* n_listen of them; copied. TRANSPORT_TCP and TRANSPORT_UNIX */
 	size_t n_listen;
 	unsigned n_workers;
+	unsigned n_processors; /* that the process may use; 0: as many as workers */
 	uint32_t heartbeat_ms, heartbeat_min_ms, heartbeat_max_ms, missed_beats;
 	uint32_t scan_interval_ms;
 	uint32_t hello_timeout_ms, slow_timeout_ms, drain_timeout_ms;

@@ -27,6 +27,8 @@ struct server_shared {
 	_Atomic uint64_t n_connections;
 	struct login_rate *login_rate; /* locks and atomics of its own; NULL without tokens */
 	struct per_address *per_address; /* the same; NULL without a limit */
+	/* atomic: watchdog -> workers: until then nobody is buried (burial.h); monotonic */
+	_Atomic uint64_t burial_from_ms;
 	/* atomic: main -> worker: a newer context, with a reference; NULL: there is none */
 	_Atomic(struct tls_context *) tls_offers[WORKERS_MAX];
 	/* semaphores: workers -> main: the listeners stand, or failed; main -> workers: go on, to accept or to stop */

@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "base/log.h"
 #include "net/descriptors.h"
+#include "server/burial.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -28,6 +29,8 @@ struct watchdog {
 	uint64_t wall_offset_ms;
 	uint64_t pulse_ms; /* when it was last seen alive, by itself */
 	struct standstill standstill;
+	struct burial_hold hold;
+	uint64_t n_found; /* nominated and judged, at the last scan */
 	uint64_t owes_since_ms
 		[WORKERS_MAX]; /* when a worker's list was first found waiting; 0: it is not */
 };
@@ -72,6 +75,17 @@ static void forget_standstill(struct watchdog *d)
 		d->standstill.is_set = false;
 }
 
+/* Many who are nominated at once, or judged: their watchers are told before anybody is buried. */
+static void hold_burials(struct watchdog *d) REQUIRES(role_watchdog)
+{
+	const struct counters *c = &d->telemetry->counters;
+	uint64_t n = counter_read(c, COUNTER_nominated) + counter_read(c, COUNTER_ended_timeout);
+	uint64_t until_ms = burial_hold(
+		&d->hold, n - d->n_found, d->now.mono_ms, d->shared->params.scan_interval_ms);
+	d->n_found = n;
+	atomic_store_explicit(&d->shared->burial_from_ms, until_ms, memory_order_relaxed);
+}
+
 static void scan(struct watchdog *d) REQUIRES(role_watchdog)
 {
 	uint64_t began_ns = clock_mono_ns();
@@ -80,6 +94,7 @@ static void scan(struct watchdog *d) REQUIRES(role_watchdog)
 		pulse(d, 0); /* work is no standstill */
 	}
 	histogram_record(&d->telemetry->scan_us, (clock_mono_ns() - began_ns) / 1000);
+	hold_burials(d);
 	atomic_store_explicit(&d->telemetry->scans,
 		atomic_load_explicit(&d->telemetry->scans, memory_order_relaxed) + 1,
 		memory_order_relaxed);

@@ -21,8 +21,6 @@ enum {
 	SLICE_FLUSH_NS = 400000,
 	SLICE_RESYNC_NS = 200000,
 	SLICE_ACCEPT_NS = 300000,
-	SLICE_BURY_NS = 300000,
-	SLICE_BURY_BUSY_NS = 30000, /* while there are deaths to hear of and watchers to tell */
 	WALL_LOOK_MS = 20, /* how often the wall clock is looked at */
 	MAIL_PER_TURN = 4096,
 	MARKS_PER_TURN = 4096,
@@ -162,6 +160,8 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 	peer_ring(w, EXPIRIES_PER_TURN);
 	if (alarm_next_ms(&w->alarms) < next_ms)
 		next_ms = alarm_next_ms(&w->alarms);
+	if (hearing_next_burial_ms(w) < next_ms)
+		next_ms = hearing_next_burial_ms(w);
 	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))
 		w->accept_again_ms = w->now.mono_ms + 1000;
 	if (w->accept_again_ms > 0 && w->accept_again_ms < next_ms)
@@ -198,9 +198,7 @@ static bool take_turn(struct worker *w) REQUIRES(role_worker)
 		worker_tick(w);
 		accept_some(w, w->now_ns + SLICE_ACCEPT_NS);
 	}
-	uint64_t bury_ns = is_done ? SLICE_BURY_NS : SLICE_BURY_BUSY_NS;
-	is_done &= hearing_bury(w, w->now_ns + bury_ns);
-	is_done &= roster_bury(w, w->now_ns + bury_ns);
+	hearing_bury(w, !is_done);
 	shared_wake(w->shared, &w->actor, w->index);
 	/* What was done may have made more to do. */
 	return !is_done || w->ready_first != CONNECTION_NONE || watch_has_flush(w->watches);

@@ -63,6 +63,7 @@ struct worker {
 	struct watching *dying; /* watches to be taken down */
 	struct mailbox_link *to_hear, **to_hear_end;
 	struct mailbox_link *ended, **ended_end;
+	uint64_t bury_next_ns; /* see burial.h */
 	char *in; /* READ_MAX: what was just read */
 	struct buffer out; /* replies to the connection at hand */
 	size_t n_sealed; /* of out: bytes at its start that are frames already */
@@ -257,6 +258,9 @@ uint64_t output_expire(struct worker *, unsigned max) REQUIRES(role_worker);
 /* Takes what the mailbox's list holds, and works on it within the time: each false when there is more to do. */
 void hearing_collect(struct worker *) REQUIRES(role_worker);
 bool hearing_hear(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
-bool hearing_bury(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+/* A slice of what is left of sessions that were ended elsewhere, if its time has come (see burial.h); a smaller one while
+ * there is other work. And when to go on; UINT64_MAX: nobody waits. */
+void hearing_bury(struct worker *, bool has_other_work) REQUIRES(role_worker);
+uint64_t hearing_next_burial_ms(const struct worker *) REQUIRES(role_worker);
 
 #endif
