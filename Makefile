@@ -19,7 +19,7 @@ PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxha
 PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node-typedarray-to-buffer \
 	$(if $(shell dpkg-query -W -f '$${Version}' nodejs 2>/dev/null | grep -v dfsg),,npm node-websocket)
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
-	python3-pytest iproute2 nftables procps libfaketime util-linux mandoc \
+	python3-pytest python3-pytest-xdist iproute2 nftables procps libfaketime util-linux mandoc \
 	strace valgrind openssl python3-cryptography python3-websockets haproxy chromium prometheus \
 	$(PACKAGES_NODE)
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 python3-pytest openssl mosquitto redis-server memcached

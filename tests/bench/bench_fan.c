@@ -63,6 +63,7 @@ static int open_load(const struct member *self, uint64_t first_user, uint64_t n,
 {
 	struct load_params params = {
 		.server = options.server,
+		.is_tls = options.is_tls,
 		.dialect = options.dialect,
 		.n_sessions = (uint32_t)n,
 		.first_user = first_user,

@@ -82,6 +82,7 @@ static int flood(struct member *self, void *arg)
 	struct result *result = self->result;
 	struct load_params params = {
 		.server = options.server,
+		.is_tls = options.is_tls,
 		.dialect = options.dialect,
 		.n_sessions =
 			(uint32_t)(first_of(self, self->index + 1) - first_of(self, self->index)),

@@ -38,6 +38,7 @@ static int hold(struct member *self, void *arg)
 	uint64_t until_ns = clock_mono_ns() + LOGIN_LIMIT_S * UINT64_C(1000000000);
 	struct load_params params = {
 		.server = options.server,
+		.is_tls = options.is_tls,
 		.dialect = options.dialect,
 		.n_sessions = share(self),
 		.first_user = n_sessions * self->index / self->n,

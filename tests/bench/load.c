@@ -19,10 +19,17 @@ enum {
 
 #define WAKE_TAG UINT32_MAX
 
-enum client_state { CLIENT_NEW, CLIENT_CONNECTING, CLIENT_GREETED, CLIENT_LIVE, CLIENT_LOST };
+enum client_state {
+	CLIENT_NEW,
+	CLIENT_CONNECTING,
+	CLIENT_SHAKING,
+	CLIENT_GREETED,
+	CLIENT_LIVE,
+	CLIENT_LOST
+};
 
 struct client {
-	int fd;
+	struct channel channel;
 	enum client_state state;
 	uint8_t n_tries;
 	uint8_t n_in_row;
@@ -75,7 +82,7 @@ int load_new(const struct load_params *params, struct load **ret)
 	if (l->epoll_fd < 0 || !l->clients)
 		goto fail;
 	for (uint32_t i = 0; i < params->n_sessions; i++)
-		l->clients[i].fd = -1;
+		l->clients[i].channel.fd = -1;
 	if (params->wake_fd >= 0 &&
 		epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, params->wake_fd, &event) < 0)
 		goto fail;
@@ -89,10 +96,8 @@ fail:
 
 static void client_close(struct client *c)
 {
-	if (c->fd >= 0)
-		channel_abort(c->fd);
+	channel_abort(&c->channel);
 	free(c->rest);
-	c->fd = -1;
 	c->rest = NULL;
 	c->rest_len = 0;
 }
@@ -133,7 +138,8 @@ void load_histogram_add(struct histogram *to, const struct histogram *from)
 /* Give up this connection. A login may be tried again where 'again'. */
 static void client_lose(struct load *l, struct client *c, int error, bool again)
 {
-	bool was_under_way = c->state == CLIENT_CONNECTING || c->state == CLIENT_GREETED;
+	bool was_under_way = c->state == CLIENT_CONNECTING || c->state == CLIENT_SHAKING ||
+			     c->state == CLIENT_GREETED;
 
 	if (c->state == CLIENT_LIVE) {
 		l->n_live--;
@@ -159,7 +165,7 @@ static int client_send(struct load *l, struct client *c, size_t len)
 {
 	/* Noted before: the server may hear it before send() returns, and no sooner than now. */
 	uint64_t now_ns = l->params.sent_ns ? clock_mono_ns() : 0;
-	int error = channel_send(c->fd, l->out, len);
+	int error = channel_send(&c->channel, l->out, len);
 
 	if (error)
 		client_lose(l, c, error, false);
@@ -225,25 +231,38 @@ static void client_greet(struct load *l, struct client *c)
 	(void)client_send(l, c, len);
 }
 
+/* On with the handshake; without one, and after it, with the login. */
+static void client_shake_hands(struct load *l, struct client *c)
+{
+	int done;
+
+	c->state = CLIENT_SHAKING;
+	done = channel_shake_hands(&c->channel);
+	if (done < 0)
+		client_lose(l, c, done, false);
+	else if (done)
+		client_greet(l, c);
+}
+
 static int client_connect(struct load *l, uint32_t i)
 {
 	struct epoll_event event = {.events = EPOLLIN, .data.u32 = i};
 	struct client *c = &l->clients[i];
 	bool connected = false;
-	int fd = channel_open(&l->params.server, client_user(l, c), &connected);
+	int error = channel_open(
+		&l->params.server, client_user(l, c), l->params.is_tls, &c->channel, &connected);
 
-	if (fd < 0)
-		return fd;
+	if (error)
+		return error;
 	c->n_tries++;
-	c->fd = fd;
 	c->state = CLIENT_CONNECTING;
 	l->n_under_way++;
 	if (!connected)
 		event.events |= EPOLLOUT;
-	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0)
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_ADD, c->channel.fd, &event) < 0)
 		return -errno;
 	if (connected)
-		client_greet(l, c);
+		client_shake_hands(l, c);
 	return 0;
 }
 
@@ -254,15 +273,15 @@ static void client_connected(struct load *l, uint32_t i)
 	int error = 0;
 	socklen_t len = sizeof(error);
 
-	if (getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error) {
+	if (getsockopt(c->channel.fd, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error) {
 		client_lose(l, c, error ? -error : -errno, false);
 		return;
 	}
-	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, c->fd, &event) < 0) {
+	if (epoll_ctl(l->epoll_fd, EPOLL_CTL_MOD, c->channel.fd, &event) < 0) {
 		client_lose(l, c, -errno, false);
 		return;
 	}
-	client_greet(l, c);
+	client_shake_hands(l, c);
 }
 
 static void client_beat_answered(struct load *l, struct client *c, uint64_t now_ns)
@@ -335,16 +354,16 @@ static void client_receive(struct load *l, struct client *c)
 
 	if (len)
 		memcpy(l->in, c->rest, len);
-	n = recv(c->fd, l->in + len, IN_BYTES - len, 0);
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+	n = channel_receive(&c->channel, l->in + len, IN_BYTES - len);
+	if (n == -EAGAIN || n == -EINTR)
 		return;
 	if (n <= 0) {
-		client_lose(l, c, n ? -errno : -ECONNRESET, false);
+		client_lose(l, c, n ? (int)n : -ECONNRESET, false);
 		return;
 	}
 	now_ns = clock_mono_ns();
 	len += (size_t)n;
-	while (c->fd >= 0) {
+	while (c->channel.fd >= 0) {
 		size_t used = l->params.dialect->next(l->in + done, len - done, &item);
 
 		if (!used)
@@ -352,7 +371,7 @@ static void client_receive(struct load *l, struct client *c)
 		done += used;
 		client_hear(l, c, &item, now_ns);
 	}
-	if (c->fd >= 0 && (done < len || c->rest_len))
+	if (c->channel.fd >= 0 && (done < len || c->rest_len))
 		client_keep(l, c, l->in + done, len - done);
 }
 
@@ -413,9 +432,11 @@ int load_turn(struct load *l, uint64_t until_ns)
 
 		if (events[i].data.u32 == WAKE_TAG)
 			woken = take_wake(l);
-		else if (c->fd >= 0 && c->state == CLIENT_CONNECTING)
+		else if (c->channel.fd >= 0 && c->state == CLIENT_CONNECTING)
 			client_connected(l, events[i].data.u32);
-		else if (c->fd >= 0)
+		else if (c->channel.fd >= 0 && c->state == CLIENT_SHAKING)
+			client_shake_hands(l, c);
+		else if (c->channel.fd >= 0)
 			client_receive(l, c);
 	}
 	return woken;

@@ -3,7 +3,7 @@
  * Owns     its connections, from load_login() to load_free(), which aborts them (RST: nothing lingers in
  *          TIME_WAIT to spoil the next measurement).
  * Threads  one; more than one descriptor table holds are several processes (fleet.h).
- * Memory   48 bytes a session and what is unfinished of its last line.
+ * Memory   64 bytes a session and what is unfinished of its last line.
  * Time     CLOCK_MONOTONIC nanoseconds; every call is bounded by a moment given to it.
  * Errors   0 or negative errno. A session that the server ends is counted, not an error.
  *
@@ -35,6 +35,7 @@ struct load_totals {
 
 struct load_params {
 	struct sockaddr_in server;
+	bool is_tls;
 	const struct dialect *dialect;
 	uint32_t n_sessions;
 	uint64_t first_user;

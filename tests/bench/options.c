@@ -29,16 +29,19 @@ static bool read_number(const char *text, uint64_t *ret)
 	return !errno && end != text && !*end && *text != '-';
 }
 
-static bool read_url(const char *text, struct sockaddr_in *ret)
+static bool read_url(const char *text, struct options *o)
 {
 	char host[INET_ADDRSTRLEN];
 	unsigned port;
 
-	*ret = (struct sockaddr_in){.sin_family = AF_INET};
-	if (sscanf(text, "tcp://%15[0-9.]:%5u", host, &port) != 2 || !port || port > UINT16_MAX)
+	o->server = (struct sockaddr_in){.sin_family = AF_INET};
+	o->is_tls = strncmp(text, "tls://", 6) == 0;
+	if (!o->is_tls && strncmp(text, "tcp://", 6) != 0)
 		return false;
-	ret->sin_port = htons((uint16_t)port);
-	return inet_pton(AF_INET, host, &ret->sin_addr) == 1;
+	if (sscanf(text + 6, "%15[0-9.]:%5u", host, &port) != 2 || !port || port > UINT16_MAX)
+		return false;
+	o->server.sin_port = htons((uint16_t)port);
+	return inet_pton(AF_INET, host, &o->server.sin_addr) == 1;
 }
 
 static bool read_own(const struct option_spec *own, const char *name, const char *value)
@@ -59,7 +62,7 @@ static bool read_common(struct options *o, const char *name, const char *value)
 	uint64_t number;
 
 	if (!strcmp(name, "connect"))
-		return read_url(value, &o->server);
+		return read_url(value, o);
 	if (!strcmp(name, "server")) {
 		o->server_name = value;
 		return true;

@@ -1,6 +1,6 @@
 /* What the command line says, the same for all benches that need a server.
  *
- *   --connect tcp://127.0.0.1:7400   the server, IPv4
+ *   --connect tcp://127.0.0.1:7400   the server, IPv4; or tls://
  *   --pid N                          its process, for CPU and memory
  *   --server NAME                    what to call it in the figures
  *   --dialect NAME                   what it speaks
@@ -14,6 +14,7 @@
 #include "dialect.h"
 
 #include <netinet/in.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -26,6 +27,7 @@ struct option_spec {
 
 struct options {
 	struct sockaddr_in server;
+	bool is_tls; /* a tls:// URL */
 	pid_t pid; /* 0 where not given */
 	const char *server_name;
 	const struct dialect *dialect;

@@ -26,6 +26,7 @@ class Bench:
     long: bool = False  # not with --quick
     dialects: dict = dataclasses.field(default_factory=dict)  # server -> another than usual
     program: str = None  # where it is called otherwise than its figures
+    tls: bool = False  # our listener, and its clients
 
     def dialect(self, server):
         return self.dialects.get(server) or DIALECTS[server]
@@ -60,6 +61,8 @@ PLAN = [
     Bench("login", {"n": 10000}, servers=(*BOTH, MOSQUITTO), split=True),
     Bench("reconnect", {"n": 100000, "again": 1, "heartbeat-ms": 10000, "after-ms": 32000},
           settings=workers(100000), once=True, long=True, program="login"),
+    Bench("reconnect-tls", {"n": 100000, "again": 1, "heartbeat-ms": 10000, "after-ms": 32000},
+          settings=workers(100000), once=True, long=True, program="login", tls=True),
     Bench("fan", {"n": 1000, "waves": 200}, {"waves": 50}, (*BOTH, REDIS)),
     Bench("fan", {"n": 10000, "waves": 20}, {"waves": 5}, (*BOTH, REDIS)),
     Bench("fan", {"n": 10000, "waves": 40, "pace-ms": 100}, {"waves": 10}),

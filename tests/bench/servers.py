@@ -69,8 +69,8 @@ def prepare_process(cpus):
 class Server:
     """A server's process, listening at `url`."""
 
-    def __init__(self, name, cpus=None, settings=None):
-        self.name, self.admin, self.folder = name, None, None
+    def __init__(self, name, cpus=None, settings=None, tls=False):
+        self.name, self.admin, self.folder, self.tls = name, None, None, tls
         self.log = LOGS / f"{name}.log"
         env = {k: v for k, v in os.environ.items() if not k.startswith("PRESENCED_")}
         command = self.command(env, settings or {})
@@ -95,7 +95,8 @@ class Server:
         if self.name == OURS:
             self.admin = f"127.0.0.1:{free_port()}"
             env |= {
-                "PRESENCED_LISTEN": "tcp://127.0.0.1:0",
+                "PRESENCED_LISTEN": f"{'tls' if self.tls else 'tcp'}://127.0.0.1:0",
+                **(self.certificate() if self.tls else {}),
                 "PRESENCED_ADMIN_LISTEN": self.admin,
                 **unlimited(),
                 **settings,
@@ -107,6 +108,14 @@ class Server:
         self.port = free_port()
         self.folder = tempfile.mkdtemp(prefix="bench-")
         return [program, *getattr(self, f"arguments_{self.name}")()]
+
+    def certificate(self):
+        self.folder = tempfile.mkdtemp(prefix="bench-")
+        cert, key = f"{self.folder}/cert.pem", f"{self.folder}/key.pem"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                        "-days", "2", "-subj", "/CN=localhost", "-keyout", key, "-out", cert],
+                       stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True, timeout=30)
+        return {"PRESENCED_TLS_CERT": cert, "PRESENCED_TLS_KEY": key}
 
     def arguments_mosquitto(self):
         config = pathlib.Path(self.folder) / "mosquitto.conf"
@@ -130,7 +139,7 @@ class Server:
     def is_there(self, text):
         """The address, once the server takes connections."""
         if self.name in (OURS, FLOOR):
-            listening = re.search(rb'msg="?listening"?.*?url="?(tcp://[0-9.]+:[0-9]+)', text)
+            listening = re.search(rb'msg="?listening"?.*?url="?((?:tcp|tls)://[0-9.]+:[0-9]+)', text)
             ready = listening and re.search(rb'msg="?ready"?', text)
             return listening.group(1).decode() if ready else None
         try:

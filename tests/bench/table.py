@@ -82,6 +82,10 @@ ROWS = [
     Row("100 k back at once: logins per second", ("reconnect", "logins_per_s", {}), "1/s"),
     Row("  live clients' answers meanwhile, p99", ("reconnect", "live_answer_p99_us", {}), "us"),
     Row("  falsely expired", ("reconnect", "sessions_lost", {}), "", 0),
+    Row("100 k back at once over TLS: logins per second", ("reconnect-tls", "logins_per_s", {}), "1/s"),
+    Row("  CPU per login", ("reconnect-tls", "cpu_us_per_login", {}), "us"),
+    Row("  live clients' answers meanwhile, p99", ("reconnect-tls", "live_answer_p99_us", {}), "us"),
+    Row("  falsely expired", ("reconnect-tls", "sessions_lost", {}), "", 0),
     # No stated figures here: those were not of waves, each told to all before the next.
     Row("a line to 1 k watchers: per second", ("fan", "lines_per_s", {"n": 1000}), "1/s",
         at_least=True, against={MOSQUITTO: 1, REDIS: 1}),

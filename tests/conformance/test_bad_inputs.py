@@ -21,6 +21,8 @@ from support import costs
 from support.mode import IS_RELEASE, PATIENCE, sized
 from web import CLOSE, TEXT, dial, frame, read_head, request
 
+pytestmark = pytest.mark.alone  # the canaries are beside all of them
+
 NOISE_S = 0.020  # of a p99 on a busy machine
 BEAT_S = sized(0.2, 1.0)
 

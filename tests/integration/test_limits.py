@@ -203,6 +203,7 @@ def test_message_rate_on_websocket(start, connect, certificate):
         assert alice.close_code == 1008
 
 
+@pytest.mark.alone
 def test_flooders_delay_nobody(start, connect, certificate, figure):
     """One who beats without a pause behind each door, all on one worker: a neighbour gets its answers."""
     server = start(LISTEN=DOORS, WORKERS=1, **certificate.settings())

@@ -11,6 +11,7 @@ from support.mode import IS_RELEASE, PATIENCE, sized
 N = min(sized(10_000, 1_000), resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500)
 
 
+@pytest.mark.alone
 def test_popular_user_delays_nobody(start, clients, crowds, tmp, figure):
     """Ten changes a second to ten thousand watchers; a stranger's heartbeat is answered all the while."""
     server = start(WORKERS=2)
@@ -45,6 +46,7 @@ def test_popular_user_delays_nobody(start, clients, crowds, tmp, figure):
     assert crowd.all_said("closed") == [] and crowd.all_said("bye") == []
 
 
+@pytest.mark.alone
 def test_crowd_comes_and_goes(start, clients, crowds):
     """All log in, all vanish with their process: each is told once."""
     server = start(WORKERS=2)

@@ -151,6 +151,7 @@ def flood_every_worker(crowds):
     return begin
 
 
+@pytest.mark.alone
 def test_real_deaths_under_a_flood(start, crowds, watch_all, flood_every_worker, tmp, figure):
     """A flooder on every worker takes all the CPU it gets; the dead are told in bound all the same."""
     server = start(WORKERS=2)
@@ -169,6 +170,7 @@ def test_real_deaths_under_a_flood(start, crowds, watch_all, flood_every_worker,
     assert server.counters()["heartbeats"] > 10_000
 
 
+@pytest.mark.alone
 def test_stall_and_real_deaths(start, alive, crowds, watch_all, flood_every_worker, tmp):
     """Stopped, under a flood, with the living and the dying: no false word, and the dead are told."""
     server = start(WORKERS=2)
@@ -197,6 +199,7 @@ def test_stall_and_real_deaths(start, alive, crowds, watch_all, flood_every_work
     assert crowd.all_said("bye") == [] and crowd.all_said("closed") == []
 
 
+@pytest.mark.alone
 def test_client_that_beats_at_the_last_moment(start, clients):
     """Beats close before each verdict: nominated again and again, and never expired."""
     server = start(HEARTBEAT_MIN="50ms", SCAN_INTERVAL="10ms", WORKERS=1)
