@@ -88,7 +88,7 @@ ALL_LDLIBS = $(LIBRARIES_LDLIBS) -lwslay -lhttp_parser -lpthread $(LDLIBS)
 
 # ---- sources ------------------------------------------------------------------------------------
 
-ROOMS := base wire presence net auth server admin store app
+ROOMS := base wire presence net auth feed server admin store app
 CORE_SOURCES := $(wildcard $(ROOMS:%=src/%/*.c))
 CORE_OBJECTS := $(CORE_SOURCES:%.c=$(BUILD)/%.o)
 

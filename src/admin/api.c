@@ -361,6 +361,11 @@ static void wake_workers(struct admin *a) REQUIRES(role_admin)
 		wakeup_signal(a->params.wakeups[i]);
 		counter_add(a->actor.counters, COUNTER_wakeups, 1);
 	}
+	if (a->actor.wake_feed) {
+		a->actor.wake_feed = false;
+		wakeup_signal(feed_wakeup(a->params.feed));
+		counter_add(a->actor.counters, COUNTER_wakeups, 1);
+	}
 }
 
 static struct answer answer_kick(struct admin *a, bool was_there) REQUIRES(role_admin)

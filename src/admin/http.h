@@ -17,6 +17,7 @@
 #include "admin/stats.h"
 #include "base/address.h"
 #include "base/telemetry.h"
+#include "feed/feed.h"
 #include "presence/table.h"
 
 struct admin;
@@ -26,6 +27,8 @@ struct admin_params {
 	const char *version; /* static */
 	const struct telemetry *telemetry; /* outlive the server, as does the table */
 	struct table *table;
+	struct feed *
+		feed; /* outlives the server; NULL: there are no events to be followed, and no history */
 	struct counters *counters; /* the admin thread's own */
 	/* The workers' wake-up descriptors: whom the table gives mail through this thread is signalled. */
 	const int *wakeups;

@@ -25,7 +25,9 @@
 	X(max_message_bytes)                                                                       \
 	X(remember) /* offline users nobody watches */                                             \
 	X(descriptors) /* of a table: of each worker where it has one of its own */                \
-	X(mailbox_events) /* a worker's mailbox holds */
+	X(mailbox_events) /* a worker's mailbox holds */                                           \
+	X(event_log) /* events kept for who follows them all */                                    \
+	X(history) /* transitions kept of a user */
 
 #define ADMIN_LIMIT_FIELD(name) uint64_t name;
 struct admin_limits {

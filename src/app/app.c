@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/ensure.h"
 #include "base/log.h"
+#include "feed/feed.h"
 #include "net/descriptors.h"
 #include "server/server.h"
 
@@ -28,6 +29,7 @@ struct app {
 	struct credentials credentials;
 	struct networks proxy_trusted;
 	struct telemetry *telemetry;
+	struct feed *feed; /* NULL: nobody follows all events */
 	struct server *server;
 	struct admin *admin;
 };
@@ -131,6 +133,24 @@ static void parse_networks(struct app *a)
 	}
 }
 
+/* Before the server, whose threads post to it: it is there, and its wake-up has a low number, in each of them. */
+static int make_feed(struct app *a)
+{
+	struct feed_params params = {
+		.n_events = a->settings->event_log,
+		.n_history = (uint32_t)a->settings->history,
+		.counters = &a->telemetry->feed,
+	};
+	if (params.n_events == 0 && params.n_history == 0)
+		return 0;
+	int err = feed_new(&params, &a->feed);
+	if (!err)
+		err = feed_start(a->feed);
+	if (err)
+		log_error("can't start", LOG_ERRNO(-err));
+	return err;
+}
+
 static int make_server(struct app *a)
 {
 	parse_networks(a);
@@ -168,6 +188,8 @@ static int make_server(struct app *a)
 		.n_descriptors = a->n_descriptors,
 		.mailbox_capacity = MAILBOX_EVENTS,
 		.telemetry = a->telemetry,
+		.feed = a->feed ? feed_mailbox(a->feed) : NULL,
+		.feed_wakeup = a->feed ? feed_wakeup(a->feed) : -1,
 	};
 	return server_new(&params, &a->server);
 }
@@ -180,6 +202,7 @@ static int start_admin(struct app *a)
 		.version = PRESENCED_VERSION,
 		.telemetry = a->telemetry,
 		.table = server_table(a->server),
+		.feed = a->feed,
 		.counters = &a->telemetry->admin,
 		.wakeups = server_wakeups(a->server),
 		.n_wakeups = (unsigned)s->workers,
@@ -195,6 +218,8 @@ static int start_admin(struct app *a)
 				.remember = s->remember,
 				.descriptors = a->n_descriptors,
 				.mailbox_events = MAILBOX_EVENTS,
+				.event_log = s->event_log,
+				.history = s->history,
 			},
 	};
 	struct address bound;
@@ -249,6 +274,8 @@ static int start(struct app *a)
 	if (!err)
 		err = load_credentials(a);
 	if (!err)
+		err = make_feed(a);
+	if (!err)
 		err = make_server(a);
 	if (!err)
 		err = start_admin(a);
@@ -279,16 +306,19 @@ static void drain(struct app *a)
 		continue;
 }
 
-/* The admin server reads the table: it goes before the table is freed, and after everything else. The workers hold keys
- * and contexts until server_free(): credentials go after. */
+/* The admin server reads the table: it goes before the table is freed, and after everything else. The feed has all events
+ * once the workers are joined; its mailbox is there as long as the table. The workers hold keys and contexts until
+ * server_free(): credentials go after. */
 static void stop(struct app *a)
 {
 	if (a->server && a->telemetry) {
 		set_readiness(a, READINESS_STOPPING);
 		server_stop(a->server);
 	}
+	feed_stop(a->feed);
 	admin_stop(a->admin);
 	server_free(a->server);
+	feed_free(a->feed);
 	credentials_free(&a->credentials);
 	telemetry_free(a->telemetry);
 }

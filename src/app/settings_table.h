@@ -49,6 +49,11 @@
 		"at a stop: how long connections have to take their bye") \
 	X(COUNT, remember, REMEMBER, "100000", 0, 100 * 1000 * 1000, \
 		"offline users nobody watches whose last seen is kept in memory") \
+	X(COUNT, event_log, EVENT_LOG, "65536", 0, 16 * 1024 * 1024, \
+		"events kept for those who follow /v1/events, some 0.4 KB each; 0 for none,\n" \
+		"and then nobody can follow") \
+	X(COUNT, history, HISTORY, "16", 0, 1000, \
+		"transitions kept of each recently changed user, and 131072 of all; 0 for none") \
 	X(WORD, log_level, LOG_LEVEL, "info", SETTING_WORDS_LOG_LEVEL, 0, \
 		"the least level that is logged, on stderr") \
 	X(WORD, log_format, LOG_FORMAT, "logfmt", SETTING_WORDS_LOG_FORMAT, 0, \

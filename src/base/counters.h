@@ -75,6 +75,10 @@
 	X(events_skipped, "presence messages not written: a newer one took their place")           \
 	X(mailbox_full, "events that met a full mailbox and left a resync instead")                \
 	X(resyncs, "times a worker read again all that it watches")                                \
+	X(feed_lost, "events that the event log could not take: its followers begin again")        \
+	X(feed_events, "events put into the event log")                                            \
+	X(feed_gaps, "times the event log began anew, because events were lost to it")             \
+	X(history_forgotten, "users whose history was forgotten for that of others")               \
 	X(mail_stale, "mail for what was already gone")                                            \
 	X(nominated, "silent sessions nominated for a hearing")                                    \
 	X(heard_alive, "nominated sessions whose bytes were waiting")                              \

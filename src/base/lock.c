@@ -8,6 +8,7 @@ struct role role_worker;
 struct role role_watchdog;
 struct role role_admin;
 struct role role_store;
+struct role role_feed;
 
 #ifdef PRESENCED_DEBUG
 

@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-enum lock_rank { RANK_NONE, RANK_STRIPE, RANK_LOG, RANK_N };
+enum lock_rank { RANK_NONE, RANK_STRIPE, RANK_FEED, RANK_STREAMS, RANK_LOG, RANK_N };
 
 struct CAPABILITY("mutex") lock {
 	pthread_mutex_t mutex;
@@ -33,6 +33,7 @@ extern struct role role_worker; /* one of the worker threads */
 extern struct role role_watchdog; /* the watchdog thread */
 extern struct role role_admin; /* the admin HTTP thread */
 extern struct role role_store; /* the store's thread */
+extern struct role role_feed; /* the feed thread */
 
 /* Said once, by the thread's entry function: from here on it has the role. No code at run time. */
 static inline void role_worker_begin(void) ASSERT_CAPABILITY(role_worker)
@@ -45,6 +46,9 @@ static inline void role_admin_begin(void) ASSERT_CAPABILITY(role_admin)
 {
 }
 static inline void role_store_begin(void) ASSERT_CAPABILITY(role_store)
+{
+}
+static inline void role_feed_begin(void) ASSERT_CAPABILITY(role_feed)
 {
 }
 

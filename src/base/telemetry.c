@@ -53,7 +53,8 @@ void telemetry_free(struct telemetry *t)
 
 uint64_t telemetry_counter(const struct telemetry *t, enum counter which)
 {
-	uint64_t sum = counter_read(&t->admin, which) + counter_read(&t->watchdog.counters, which);
+	uint64_t sum = counter_read(&t->admin, which) + counter_read(&t->feed, which) +
+		       counter_read(&t->watchdog.counters, which);
 
 	for (unsigned i = 0; i < t->n_workers; i++)
 		sum += counter_read(&t->workers[i].counters, which);

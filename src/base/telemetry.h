@@ -62,6 +62,7 @@ struct telemetry {
 	/* each by its thread */
 	struct watchdog_telemetry watchdog;
 	struct counters admin; /* the admin HTTP thread's */
+	struct counters feed; /* the feed thread's */
 	struct worker_telemetry workers[];
 };
 

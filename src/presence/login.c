@@ -126,6 +126,41 @@ static struct session **place_of(struct user *u, const struct session *s)
 	return place;
 }
 
+static enum socket socket_of(const struct session *s, enum reason reason)
+{
+	if (session_connection(s) == CONNECTION_NONE)
+		return SOCKET_NONE;
+	if (reason == REASON_CLOSED)
+		return SOCKET_CLOSED;
+	return reason == REASON_RESET ? SOCKET_RESET : SOCKET_OPEN;
+}
+
+struct cause session_cause(struct table *t, struct stripe *st, const struct session *s,
+	enum reason reason, struct instant now)
+{
+	struct cause cause = {.device_len = 0};
+	(void)st;
+	if (!t->params.feed)
+		return cause;
+	uint64_t id = atomic_load_explicit(&s->id, memory_order_relaxed);
+	uint32_t stamp = atomic_load_explicit(session_stamp(t, s), memory_order_relaxed);
+	cause.evidence = (struct evidence){
+		.session = hash_mix(id ^ t->id_key),
+		.last_byte_ms = wall_of(last_heard(t, s), now),
+		.timeout_ms = s->timeout_ms,
+		.granted_ms = stamp == s->granted_stamp ? s->grant_ms : 0,
+		.late_ms = AGO_UNKNOWN,
+		.nominated_ago_ms = AGO_UNKNOWN,
+		.heard_ago_ms = AGO_UNKNOWN,
+		.socket = (uint8_t)socket_of(s, reason),
+		.transport = (uint8_t)s->transport,
+	};
+	/* Copied: the record may be another's before the event is made. */
+	cause.device_len = s->device_len;
+	memcpy(cause.device, session_device(s), s->device_len);
+	return cause;
+}
+
 struct debris session_finish(struct table *t, struct stripe *st, struct session *s,
 	enum reason reason, struct instant now)
 {
@@ -202,9 +237,10 @@ bool table_end(struct table *t, struct actor *a, struct session *s, uint64_t id,
 	if (is_alive) {
 		struct user *u = s->user;
 		struct look before = user_look(u);
+		struct cause cause = session_cause(t, st, s, reason, now);
 		debris = session_finish(t, st, s, reason, now);
 		if (!look_equal(before, user_look(u)))
-			user_tell(t, a, st, u, reason, now);
+			user_tell(t, a, st, u, reason, &cause, now);
 		spent = user_settle(t, st, u);
 	}
 	lock_release(&st->lock);
@@ -363,8 +399,10 @@ int table_login(struct table *t, struct actor *a, const struct login *in, struct
 		l.debris = session_finish(t, st, old, REASON_REPLACED, in->now);
 	/* An invisible login changes the look only by replacing a device that was seen: it went out of sight. */
 	enum reason reason = s->state == STATE_INVISIBLE ? REASON_LOGOUT : REASON_LOGIN;
-	if (!look_equal(before, user_look(u)))
-		user_tell(t, a, st, u, reason, in->now);
+	if (!look_equal(before, user_look(u))) {
+		struct cause cause = session_cause(t, st, s, reason, in->now);
+		user_tell(t, a, st, u, reason, &cause, in->now);
+	}
 	ret->session = s;
 	ret->stamp = session_stamp(t, s);
 	ret->id = atomic_load_explicit(&s->id, memory_order_relaxed);
@@ -447,8 +485,11 @@ int table_update(struct table *t, struct actor *a, struct session *s, uint64_t i
 		struct look before = user_look(u);
 		enum state was = (enum state)s->state;
 		apply_words(t, s, in, &status, now);
-		if (!look_equal(before, user_look(u)))
-			user_tell(t, a, st, u, reason_of_update(was, (enum state)s->state), now);
+		if (!look_equal(before, user_look(u))) {
+			enum reason reason = reason_of_update(was, (enum state)s->state);
+			struct cause cause = session_cause(t, st, s, reason, now);
+			user_tell(t, a, st, u, reason, &cause, now);
+		}
 		ret->state = (enum state)s->state;
 		ret->has_status = s->status;
 		ret->status_len = s->status ? s->status->len : 0;

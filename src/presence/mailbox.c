@@ -124,6 +124,11 @@ bool mailbox_take_resync(struct mailbox *m)
 	       atomic_exchange(&m->needs_resync, false);
 }
 
+uint64_t mailbox_posted(const struct mailbox *m)
+{
+	return atomic_load_explicit(&m->tail, memory_order_relaxed);
+}
+
 uint64_t mailbox_depth(const struct mailbox *m)
 {
 	return atomic_load_explicit(&m->tail, memory_order_relaxed) - m->head;

@@ -63,6 +63,7 @@ struct mailbox_link *mailbox_take_links(struct mailbox *);
 /* Whether a resync was asked for; asks no more. */
 bool mailbox_take_resync(struct mailbox *);
 
+uint64_t mailbox_posted(const struct mailbox *); /* events, ever; any thread */
 uint64_t mailbox_depth(const struct mailbox *); /* events waiting, about; the owner */
 bool mailbox_has_links(
 	const struct mailbox *); /* any thread: whether the owner has links to take */

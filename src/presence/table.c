@@ -449,8 +449,17 @@ static void count_in_state(struct stripe *st, enum state state, int n)
 		memory_order_relaxed);
 }
 
+/* Where it is full, or there is no event, its followers have to begin again. */
+static void queue_for_feed(struct table *t, struct actor *a, struct event *e)
+{
+	if (!e)
+		a->wake_feed |= mailbox_raise_resync(t->params.feed);
+	if (!e || !mailbox_post(t->params.feed, e, &a->wake_feed))
+		counter_add(a->counters, COUNTER_feed_lost, 1);
+}
+
 void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user *u,
-	enum reason reason, struct instant now)
+	enum reason reason, const struct cause *cause, struct instant now)
 {
 	struct look look = user_look(u);
 	count_in_state(st, (enum state)u->state, -1);
@@ -461,14 +470,16 @@ void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user 
 	u->at_ms = now.wall_ms & 0xffffffffffff;
 	u->is_known = 1;
 	counter_add(a->counters, COUNTER_events, 1);
-	if (!u->interest)
+	if (!u->interest && !t->params.feed)
 		return;
 
 	struct snapshot snapshot;
 	user_snapshot(t, st, u, now, &snapshot);
-	struct event *e =
-		event_make(&a->spares, u->name, u->len, table_hash(t, u->name, u->len), &snapshot);
+	struct event *e = event_make(&a->spares, u->name, u->len, table_hash(t, u->name, u->len),
+		&snapshot, t->params.feed ? cause : NULL);
 	queue_event(t, a, u->interest, e);
+	if (t->params.feed)
+		queue_for_feed(t, a, e);
 	event_unref(e);
 }
 

@@ -5,7 +5,8 @@
  *          counter from which every event of theirs takes its number.
  * Events   A change of what a user looks like, and nothing else, makes an event: numbered and put into the
  *          mailbox of each worker that has a watcher of that user, all under the stripe's lock, so that
- *          mailboxes have the order of the numbers. An end is applied to the session (record and id) that it
+ *          mailboxes have the order of the numbers. Where there is a feed, every event goes to its mailbox too, with
+ *          what was known of the session that caused it. An end is applied to the session (record and id) that it
  *          belongs to and is nothing where that has ended: an old connection's end can't mask a newer login.
  * Expiry   No verdict without a hearing. table_nominate(): the watchdog's scan puts a stale session on its
  *          worker's list. The worker reads that very connection; bytes are life (table_acquit()), an end ends
@@ -15,7 +16,7 @@
  *          the table stands in table_admin.h.
  * Locks    one a stripe, RANK_STRIPE. No call returns with one held; nothing is allocated, logged or
  *          signalled under one: whom to wake is told by the actor (see actor_wakes).
- * Memory   a record of 80 bytes a session, 56 and the id a user; users offline and unwatched: the last
+ * Memory   a record of 88 bytes a session, 56 and the id a user; users offline and unwatched: the last
  *          params.n_remembered, oldest forgotten first, exact to what other threads do at that moment.
  * Time     told by the caller.
  * Errors   0 or negative errno; outputs are untouched on failure. */
@@ -46,6 +47,7 @@ struct table_params {
 	unsigned n_workers; /* 1..WORKERS_MAX */
 	struct mailbox *const *mailboxes; /* the workers', n_workers of them; outlive the table */
 	struct mailbox *watchdog; /* where heard sessions go */
+	struct mailbox *feed; /* where every event goes; NULL: nobody follows them all */
 	uint64_t n_remembered;
 	uint32_t max_sessions_per_user;
 };
@@ -58,7 +60,7 @@ struct actor {
 	struct counters *counters;
 	struct event_spares spares;
 	uint64_t wake_workers; /* a bit for each worker that must be woken */
-	bool wake_watchdog;
+	bool wake_watchdog, wake_feed;
 };
 
 void actor_init(struct actor *, struct counters *);
@@ -145,8 +147,9 @@ uint32_t session_timeout_ms(const struct session *) REQUIRES(role_worker);
 /* Heard: bytes had come, and were stamped. False where the session has ended meanwhile: it is as if it had come from
  * the list as ended, and table_release() is told is_listed = true. */
 bool table_acquit(struct session *) REQUIRES(role_worker);
-/* Heard: there was nothing to read. Goes on to the watchdog. */
-void table_heard(struct table *, struct actor *, struct session *) REQUIRES(role_worker);
+/* Heard, at 'now_ms' of the stamp's clock: there was nothing to read. Goes on to the watchdog. */
+void table_heard(struct table *, struct actor *, struct session *, uint32_t now_ms)
+	REQUIRES(role_worker);
 /* Owner, of an ended session taken from its list (is_listed), or that it ended itself or found ended elsewhere
  * (not listed): forget the connection and give the record back, now or when it comes from a list that it is
  * still in. */

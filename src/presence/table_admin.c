@@ -211,6 +211,7 @@ struct kick {
 	struct session *sessions[KICK_BATCH];
 	struct debris debris[KICK_BATCH];
 	unsigned n;
+	struct cause cause; /* of the first one, the one updated last */
 };
 
 static uint64_t session_name(const struct table *t, const struct session *s)
@@ -227,6 +228,8 @@ static void kick_sessions(struct table *t, struct stripe *st, struct user *u, co
 		next = s->next;
 		if (name && session_name(t, s) != *name)
 			continue;
+		if (k->n == 0)
+			k->cause = session_cause(t, st, s, REASON_KICKED, now);
 		k->sessions[k->n] = s;
 		k->debris[k->n] = session_finish(t, st, s, REASON_KICKED, now);
 		k->n++;
@@ -249,7 +252,7 @@ static unsigned kick(struct table *t, struct actor *a, const char *user, size_t 
 		struct look before = user_look(u);
 		kick_sessions(t, st, u, name, now, &k);
 		if (!look_equal(before, user_look(u)))
-			user_tell(t, a, st, u, REASON_KICKED, now);
+			user_tell(t, a, st, u, REASON_KICKED, &k.cause, now);
 		if (k.n > 0)
 			spent = user_settle(t, st, u);
 	}

@@ -11,7 +11,7 @@
 
 #include "presence/table.h"
 
-/* A session as the operator sees it: invisible ones too. Its peer's address is not in the table: a record has 80 bytes,
+/* A session as the operator sees it: invisible ones too. Its peer's address is not in the table: a record has 88 bytes,
  * and the connection, which knows it, is its worker's alone. */
 struct session_view {
 	char session[SESSION_TEXT_MAX];

@@ -72,10 +72,14 @@ struct session {
 	uint32_t granted_stamp, grant_ms;
 	/* atomic: owner -> watchdog */
 	_Atomic uint32_t connection;
+	/* owner: whichever list the record is in, or is on its way to: how far past its deadline it was nominated, and
+	 * heard; or LATE_UNKNOWN. For the evidence only. */
+	uint16_t nominated_late_ms, heard_late_ms;
 };
-static_assert(sizeof(struct session) == 80,
+static_assert(sizeof(struct session) == 88,
 	"8+1+1+1+1+4 id, mark, worker, state, reason, slot and transport; 4*8 pointers; "
-	"8 link; 8 since; 4*4 timeout, grant, connection");
+	"8 link; 8 since; 4*4 timeout, grant, connection; 2*2 evidence");
+enum { LATE_UNKNOWN = UINT16_MAX };
 static_assert(STAMPS_CHUNK * STAMPS_CHUNKS_MAX <= 1 << 24, "a slot's number has 24 bits");
 static_assert(TRANSPORT_N <= 1 << 3, "a transport has 3 bits");
 
@@ -121,7 +125,7 @@ struct stripe {
 	_Atomic uint32_t n_by_transport[TRANSPORT_N]; /* sessions */
 } CACHE_ALIGNED;
 
-enum { SLAB_BLOCK = 1024, SLAB_BLOCKS_MAX = STAMPS_CHUNK * STAMPS_CHUNKS_MAX / SLAB_BLOCK };
+enum { SLAB_BLOCK = 512, SLAB_BLOCKS_MAX = STAMPS_CHUNK * STAMPS_CHUNKS_MAX / SLAB_BLOCK };
 
 /* One worker's session records; record and stamp have the same slot. */
 struct slab {
@@ -212,7 +216,7 @@ struct user *user_enter(struct table *, struct stripe *st, struct user **candida
 struct user *user_settle(struct table *, struct stripe *st, struct user *) REQUIRES(st->lock);
 /* Told to the watchers that the user looks different now: takes a number, makes the event, queues it. */
 void user_tell(struct table *, struct actor *, struct stripe *st, struct user *, enum reason,
-	struct instant now) REQUIRES(st->lock);
+	const struct cause *, struct instant now) REQUIRES(st->lock);
 void user_snapshot(struct table *, struct stripe *st, const struct user *, struct instant now,
 	struct snapshot *ret) REQUIRES(st->lock);
 /* After the lock was released: buckets that are too few become more; too many remembered are forgotten. */
@@ -233,6 +237,10 @@ struct debris {
 void debris_free(struct debris *);
 /* Takes the session off its user, under the lock of its stripe. What comes of it for the user is the caller's. */
 struct debris session_finish(struct table *, struct stripe *st, struct session *, enum reason,
+	struct instant now) REQUIRES(st->lock);
+/* What is known of a live session that is about to change, or has changed, how its user looks, for 'reason'. Where nobody
+ * follows all events nothing is looked up. The watchdog fills in what it knows of a timeout. */
+struct cause session_cause(struct table *, struct stripe *st, const struct session *, enum reason,
 	struct instant now) REQUIRES(st->lock);
 /* Unix time of a moment on the stamp's clock. */
 uint64_t wall_of(uint32_t mono_ms, struct instant now);

@@ -9,7 +9,13 @@
 
 /* --- the watchdog nominates --- */
 
-static void nominate(struct table *t, struct actor *a, struct session *s)
+static uint16_t late_ms(struct table *t, const struct session *s, uint32_t now_ms)
+{
+	uint32_t late = now_ms - atomic_load_explicit(session_stamp(t, s), memory_order_relaxed);
+	return late < LATE_UNKNOWN ? (uint16_t)late : LATE_UNKNOWN;
+}
+
+static void nominate(struct table *t, struct actor *a, struct session *s, uint32_t now_ms)
 {
 	if (atomic_load(&s->id) == 0)
 		return;
@@ -19,6 +25,9 @@ static void nominate(struct table *t, struct actor *a, struct session *s)
 	uint8_t to = has_connection ? MARK_LISTED : MARK_HEARD;
 	if (!atomic_compare_exchange_strong(&s->mark, &quiet, to))
 		return; /* in a list already, or just given back */
+	/* On its way to a list: ours until the push. */
+	s->nominated_late_ms = late_ms(t, s, now_ms);
+	s->heard_late_ms = LATE_UNKNOWN;
 	if (!has_connection) {
 		mailbox_push(t->params.watchdog, &s->link); /* our own, and we are awake */
 		return;
@@ -37,7 +46,7 @@ void table_nominate(struct table *t, struct actor *a, unsigned worker, uint32_t 
 	while (cursor != UINT32_MAX) {
 		size_t n = stamps_scan(&slab->stamps, now_ms, &cursor, slots, BATCH);
 		for (size_t i = 0; i < n; i++)
-			nominate(t, a, slab_at(slab, slots[i]));
+			nominate(t, a, slab_at(slab, slots[i]), now_ms);
 	}
 }
 
@@ -54,8 +63,9 @@ bool table_acquit(struct session *s)
 	return !atomic_compare_exchange_strong(&s->mark, &quiet, MARK_LISTED);
 }
 
-void table_heard(struct table *t, struct actor *a, struct session *s)
+void table_heard(struct table *t, struct actor *a, struct session *s, uint32_t now_ms)
 {
+	s->heard_late_ms = late_ms(t, s, now_ms);
 	atomic_store(&s->mark, MARK_HEARD);
 	if (mailbox_push(t->params.watchdog, &s->link))
 		a->wake_watchdog = true;
@@ -81,6 +91,22 @@ static uint32_t grant(
 	s->granted_stamp = longer;
 	session_changed(t, s);
 	return longer;
+}
+
+static uint32_t ago_of(uint16_t late, uint32_t lateness_ms)
+{
+	return late == LATE_UNKNOWN || late > lateness_ms ? AGO_UNKNOWN : lateness_ms - late;
+}
+
+/* Why it is expired: what the list that it comes from has kept of it, too. */
+static struct cause cause_of_timeout(struct table *t, struct stripe *st, const struct session *s,
+	uint32_t lateness_ms, struct instant now) REQUIRES(st->lock)
+{
+	struct cause cause = session_cause(t, st, s, REASON_TIMEOUT, now);
+	cause.evidence.late_ms = lateness_ms;
+	cause.evidence.nominated_ago_ms = ago_of(s->nominated_late_ms, lateness_ms);
+	cause.evidence.heard_ago_ms = ago_of(s->heard_late_ms, lateness_ms);
+	return cause;
 }
 
 /* The verdict itself, under the stripe's lock. */
@@ -117,9 +143,10 @@ struct verdict table_judge(struct table *t, struct actor *a, struct session *s,
 		if (verdict.kind == VERDICT_EXPIRED) {
 			struct user *u = s->user;
 			struct look before = user_look(u);
+			struct cause cause = cause_of_timeout(t, st, s, verdict.lateness_ms, now);
 			debris = session_finish(t, st, s, REASON_TIMEOUT, now);
 			if (!look_equal(before, user_look(u)))
-				user_tell(t, a, st, u, REASON_TIMEOUT, now);
+				user_tell(t, a, st, u, REASON_TIMEOUT, &cause, now);
 			spent = user_settle(t, st, u);
 		} else if (verdict.kind != VERDICT_GONE) {
 			/* Under the lock: an end that comes after it finds the mark quiet. */

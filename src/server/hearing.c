@@ -59,7 +59,7 @@ static void hear(struct worker *w, struct session *s) REQUIRES(role_worker)
 		return;
 	}
 	if (!c) { /* it was detached after the nomination */
-		table_heard(w->table, &w->actor, s);
+		table_heard(w->table, &w->actor, s, (uint32_t)w->now.mono_ms);
 		worker_count(w, COUNTER_heard_silent);
 		return;
 	}
@@ -75,7 +75,7 @@ static void hear(struct worker *w, struct session *s) REQUIRES(role_worker)
 		break;
 	case HEARD_NOTHING:
 		worker_count(w, COUNTER_heard_silent);
-		table_heard(w->table, &w->actor, s);
+		table_heard(w->table, &w->actor, s, (uint32_t)w->now.mono_ms);
 		return;
 	case HEARD_END:
 		break;

@@ -40,6 +40,11 @@ void shared_wake(struct server_shared *shared, struct actor *a, unsigned self)
 		wakeup_signal(shared->watchdog_wakeup);
 		counter_add(a->counters, COUNTER_wakeups, 1);
 	}
+	if (a->wake_feed) {
+		a->wake_feed = false;
+		wakeup_signal(shared->params.feed_wakeup);
+		counter_add(a->counters, COUNTER_wakeups, 1);
+	}
 }
 
 /* --- what all threads share --- */
@@ -107,6 +112,8 @@ static int claim_addresses(struct server_shared *shared)
 static unsigned count_low_descriptors(const struct server_shared *shared)
 {
 	int last = shared->watchdog_wakeup;
+	if (shared->params.feed)
+		last = shared->params.feed_wakeup > last ? shared->params.feed_wakeup : last;
 	for (unsigned i = 0; i < shared->params.n_workers; i++)
 		last = shared->wakeups[i] > last ? shared->wakeups[i] : last;
 	for (size_t i = 0; i < shared->params.n_listen; i++)
@@ -133,6 +140,7 @@ static int open_shared(struct server_shared *shared)
 		.n_workers = shared->params.n_workers,
 		.mailboxes = shared->mailboxes,
 		.watchdog = &shared->watchdog_mailbox,
+		.feed = shared->params.feed,
 		.n_remembered = shared->params.n_remembered,
 		.max_sessions_per_user = shared->params.max_sessions_per_user,
 	};

@@ -44,6 +44,9 @@ struct server_params {
 	uint64_t n_descriptors; /* the limit of one descriptor table */
 	uint32_t mailbox_capacity; /* events, of a worker; a power of two */
 	struct telemetry *telemetry; /* outlives the server */
+	/* Where every event goes, and the descriptor that wakes its owner; outlive the server. NULL, -1: nowhere. */
+	struct mailbox *feed;
+	int feed_wakeup;
 };
 
 struct server;

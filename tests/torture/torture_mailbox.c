@@ -55,7 +55,7 @@ static void post(struct producer *p)
 {
 	struct snapshot snapshot = {.is_known = true, .seq = p->n_posted + p->n_refused + 1};
 	event_spares_fill(&p->spares);
-	struct event *e = event_make(&p->spares, "p", 1, p->index, &snapshot);
+	struct event *e = event_make(&p->spares, "p", 1, p->index, &snapshot, NULL);
 	CHECK(e);
 	bool wake = false;
 	uint64_t resyncs = atomic_load(&n_resyncs);

@@ -25,7 +25,7 @@ static void holds_the_id_and_the_line(void **state)
 	struct event_spares spares = {.small = NULL};
 	event_spares_fill(&spares);
 	struct snapshot s = snapshot_of(3, 'x');
-	struct event *e = event_make(&spares, "bob", 3, 99, &s);
+	struct event *e = event_make(&spares, "bob", 3, 99, &s, NULL);
 	assert_non_null(e);
 	assert_int_equal(e->seq, 12);
 	assert_int_equal(e->user_hash, 99);
@@ -36,6 +36,18 @@ static void holds_the_id_and_the_line(void **state)
 		"\"seq\":12,\"at_ms\":34,\"last_seen_ms\":0,\"status\":\"xxx\"}\n";
 	assert_int_equal(e->line_len, sizeof(line) - 1);
 	assert_memory_equal(event_line(e), line, sizeof(line) - 1);
+
+	size_t len;
+	const char *fields = event_fields(e, &len);
+	assert_int_equal(len, sizeof(line) - sizeof("{\"type\":\"presence\",") - 1);
+	assert_memory_equal(fields, "\"user\":\"bob\",", 13);
+	assert_int_equal(fields[len - 1], '}');
+	assert_int_equal(e->state, STATE_BUSY);
+	assert_int_equal(e->reason, REASON_UPDATE);
+	assert_int_equal(e->at_ms, 34);
+	assert_int_equal(e->device_len, 0); /* nobody will ask why */
+	assert_int_equal(e->evidence.session, 0);
+	assert_int_equal(e->evidence.late_ms, AGO_UNKNOWN);
 
 	char text[EVENT_LINE_MAX];
 	assert_int_equal(event_put_line(text, "bob", 3, &s), sizeof(line) - 1);
@@ -51,24 +63,30 @@ static void every_length_fits(void **state)
 	char user[USER_MAX];
 	memset(user, '"', sizeof(user));
 	struct event_spares spares = {.small = NULL};
-	unsigned n_small = 0, n_large = 0;
+	struct cause cause = {.device_len = 0};
+	memset(cause.device, 'd', sizeof(cause.device));
+	unsigned n_small = 0, n_medium = 0, n_large = 0;
 	for (size_t user_len = 1; user_len <= USER_MAX; user_len++) {
 		for (size_t status_len = 0; status_len <= STATUS_MAX; status_len++) {
 			struct snapshot s = snapshot_of(status_len, '\\');
 			s.seq = s.at_ms = s.last_seen_ms = INT64_MAX;
 			s.is_reconnecting = true;
 			event_spares_fill(&spares);
-			struct event *e = event_make(&spares, user, user_len, 0, &s);
+			cause.device_len = (uint8_t)((user_len + status_len) % (DEVICE_MAX + 1));
+			struct event *e = event_make(&spares, user, user_len, 0, &s, &cause);
 			assert_non_null(e);
 			n_small += e->capacity == EVENT_SPARE_SMALL;
+			n_medium += e->capacity == EVENT_SPARE_MEDIUM;
 			n_large += e->capacity == EVENT_SPARE_LARGE;
-			assert_true(e->user_len + e->line_len <= (int)e->capacity);
+			assert_int_equal(e->device_len, cause.device_len);
+			assert_memory_equal(event_device(e), cause.device, e->device_len);
+			assert_true(e->user_len + e->line_len + e->device_len <= (int)e->capacity);
 			assert_true(e->line_len <= EVENT_LINE_MAX);
 			assert_int_equal(event_line(e)[e->line_len - 1], '\n');
 			event_unref(e);
 		}
 	}
-	assert_true(n_small > 0 && n_large > 0);
+	assert_true(n_small > 0 && n_medium > 0 && n_large > 0);
 	event_spares_free(&spares);
 }
 
@@ -77,14 +95,14 @@ static void a_missing_spare_makes_no_event(void **state)
 	(void)state;
 	struct event_spares spares = {.small = NULL};
 	struct snapshot s = snapshot_of(0, 0), long_one = snapshot_of(STATUS_MAX, 'x');
-	assert_null(event_make(&spares, "bob", 3, 0, &s));
+	assert_null(event_make(&spares, "bob", 3, 0, &s, NULL));
 
 	alloc_fail_begin(2); /* the large one */
 	event_spares_fill(&spares);
 	assert_true(alloc_fail_end());
-	assert_null(event_make(&spares, "bob", 3, 0, &long_one));
+	assert_null(event_make(&spares, "bob", 3, 0, &long_one, NULL));
 	alloc_fail_begin(1);
-	struct event *e = event_make(&spares, "bob", 3, 0, &s);
+	struct event *e = event_make(&spares, "bob", 3, 0, &s, NULL);
 	assert_false(alloc_fail_end()); /* it allocates nothing */
 	assert_non_null(e);
 	assert_null(spares.small);
@@ -106,7 +124,7 @@ static void lives_as_long_as_its_references(void **state)
 	struct event_spares spares = {.small = NULL};
 	event_spares_fill(&spares);
 	struct snapshot s = snapshot_of(0, 0);
-	struct event *e = event_make(&spares, "bob", 3, 0, &s);
+	struct event *e = event_make(&spares, "bob", 3, 0, &s, NULL);
 	assert_int_equal(atomic_load(&e->n_refs), 1);
 	assert_ptr_equal(event_ref(e), e);
 	event_ref(e);

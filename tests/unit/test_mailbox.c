@@ -11,7 +11,7 @@ static struct event *event_numbered(uint64_t seq)
 	struct event_spares spares = {.small = NULL};
 	struct snapshot s = {.seq = seq};
 	event_spares_fill(&spares);
-	struct event *e = event_make(&spares, "u", 1, 0, &s);
+	struct event *e = event_make(&spares, "u", 1, 0, &s, NULL);
 	event_spares_free(&spares);
 	assert_non_null(e);
 	return e;

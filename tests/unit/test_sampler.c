@@ -139,7 +139,7 @@ static void a_grant_is_not_heard(void **state)
 	table_nominate(s.table, &s.actor, 0, (uint32_t)s.now.mono_ms);
 	struct session *listed = stage_listed(&s, 0);
 	assert_ptr_equal(listed, bob.session);
-	table_heard(s.table, &s.actor, listed);
+	table_heard(s.table, &s.actor, listed, (uint32_t)s.now.mono_ms);
 	struct standstill still = {
 		.is_set = true, .end_ms = (uint32_t)s.now.mono_ms, .gap_ms = 2000};
 	assert_ptr_equal(stage_listed(&s, STAGE_WORKERS), listed);

@@ -116,7 +116,7 @@ static void test_fields_are_those_of_the_protocol(void **state)
 		"users_known", "users_remembered");
 	ASSERT_FIELDS(json_object_get(d, "limits"), "max_connections", "max_sessions_per_user",
 		"max_watches", "max_watches_total", "max_message_bytes", "remember", "descriptors",
-		"mailbox_events");
+		"mailbox_events", "event_log", "history");
 	json_decref(d);
 }
 

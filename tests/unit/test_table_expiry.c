@@ -25,7 +25,7 @@ static void nominate_and_hear(struct stage *s, struct seat seat)
 	nominate(s, 0);
 	assert_ptr_equal(stage_listed(s, 0), seat.session);
 	assert_int_equal(session_id(seat.session), seat.id);
-	table_heard(s->table, &s->actor, seat.session);
+	table_heard(s->table, &s->actor, seat.session, (uint32_t)s->now.mono_ms);
 }
 
 static struct verdict judge(struct stage *s, struct seat seat, const struct standstill *still)

@@ -49,7 +49,7 @@ static struct event *event_of(const char *user, uint64_t seq)
 	struct event_spares spares = {.small = NULL};
 	struct snapshot s = {.is_known = true, .seq = seq};
 	event_spares_fill(&spares);
-	struct event *e = event_make(&spares, user, strlen(user), hash_of(user), &s);
+	struct event *e = event_make(&spares, user, strlen(user), hash_of(user), &s, NULL);
 	event_spares_free(&spares);
 	return e;
 }

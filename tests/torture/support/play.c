@@ -148,12 +148,12 @@ static void hear(struct worker *me, struct session *s, struct connection *c) REQ
 {
 	if (!c) {
 		CHECK(session_connection(s) == CONNECTION_NONE);
-		table_heard(table, &me->actor, s);
+		table_heard(table, &me->actor, s, (uint32_t)atomic_load(&now_ms));
 	} else if (!c->is_silent && rng_one_in(&me->rng, 4)) {
 		/* Nothing yet; the bytes come before the verdict. */
 		c->is_heard = true;
 		store_stamp(c);
-		table_heard(table, &me->actor, s);
+		table_heard(table, &me->actor, s, (uint32_t)atomic_load(&now_ms));
 	} else if (!c->is_silent) {
 		c->is_heard = false;
 		store_stamp(c);
@@ -167,7 +167,7 @@ static void hear(struct worker *me, struct session *s, struct connection *c) REQ
 		close_connection(me, c);
 		table_release(table, s, true);
 	} else {
-		table_heard(table, &me->actor, s);
+		table_heard(table, &me->actor, s, (uint32_t)atomic_load(&now_ms));
 	}
 }
 

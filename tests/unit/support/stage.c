@@ -4,9 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
-void stage_begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered)
+static void begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered, bool has_feed)
 {
 	memset(s, 0, sizeof(*s));
+	assert_int_equal(mailbox_init(&s->feed, has_feed ? STAGE_RING : 0), 0);
 	for (unsigned i = 0; i < STAGE_WORKERS; i++) {
 		assert_int_equal(mailbox_init(&s->boxes[i], STAGE_RING), 0);
 		s->mailboxes[i] = &s->boxes[i];
@@ -17,9 +18,20 @@ void stage_begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered)
 	struct table_params params = {.n_workers = STAGE_WORKERS,
 		.mailboxes = s->mailboxes,
 		.watchdog = &s->watchdog,
+		.feed = has_feed ? &s->feed : NULL,
 		.n_remembered = n_remembered,
 		.max_sessions_per_user = 3};
 	assert_int_equal(table_new(&params, &s->table), 0);
+}
+
+void stage_begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered)
+{
+	begin(s, mono_ms, n_remembered, false);
+}
+
+void stage_begin_with_feed(struct stage *s, uint64_t mono_ms, uint64_t n_remembered)
+{
+	begin(s, mono_ms, n_remembered, true);
 }
 
 void stage_end(struct stage *s)
@@ -29,6 +41,7 @@ void stage_end(struct stage *s)
 	for (unsigned i = 0; i < STAGE_WORKERS; i++)
 		mailbox_destroy(&s->boxes[i]);
 	mailbox_destroy(&s->watchdog);
+	mailbox_destroy(&s->feed);
 	actor_destroy(&s->actor);
 }
 

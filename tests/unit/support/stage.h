@@ -15,7 +15,7 @@ enum { STAGE_WORKERS = 3, STAGE_RING = 64, TIMEOUT_MS = 3000 };
 #define STAGE_WALL_MS UINT64_C(1763794282100)
 
 struct stage {
-	struct mailbox boxes[STAGE_WORKERS], watchdog;
+	struct mailbox boxes[STAGE_WORKERS], watchdog, feed;
 	struct mailbox *mailboxes[STAGE_WORKERS];
 	struct counters counters;
 	struct actor actor;
@@ -25,6 +25,8 @@ struct stage {
 
 /* 'mono_ms' is the clock's start; a limit of 3 sessions a user. */
 void stage_begin(struct stage *, uint64_t mono_ms, uint64_t n_remembered);
+/* The same, and every event goes to s->feed too, which has room for STAGE_RING. */
+void stage_begin_with_feed(struct stage *, uint64_t mono_ms, uint64_t n_remembered);
 /* The table is whole; all is freed. */
 void stage_end(struct stage *);
 void stage_pass(struct stage *, uint32_t ms);
