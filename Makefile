@@ -20,7 +20,7 @@ PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node
 	$(if $(shell dpkg-query -W -f '$${Version}' nodejs 2>/dev/null | grep -v dfsg),,npm node-websocket)
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest python3-pytest-xdist iproute2 nftables procps libfaketime util-linux mandoc \
-	strace valgrind openssl python3-cryptography python3-websockets haproxy chromium prometheus \
+	strace valgrind openssl libuv1-dev python3-cryptography python3-websockets haproxy chromium prometheus \
 	$(PACKAGES_NODE)
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 python3-pytest openssl mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
@@ -155,7 +155,7 @@ record = @mkdir -p $(@D); \
 $(BUILD)/flags: always
 	$(call record,$(CC) | $(ALL_CFLAGS) | $(ALL_LDFLAGS) | $(ALL_LDLIBS))
 $(BUILD)/sources: always
-	$(call record,$(CORE_SOURCES))
+	$(call record,$(CORE_SOURCES) $(CLIENT_SOURCES))
 $(BUILD)/cli-sources: always
 	$(call record,$(CLI_SOURCES))
 .PHONY: always
@@ -164,9 +164,64 @@ $(BUILD)/cli-sources: always
 .SECONDARY:
 -include $(shell test -d $(BUILD) && find $(BUILD) -name '*.d')
 
+# ---- libpresence: the client library ------------------------------------------------------------
+#
+# Shared and static, from the same objects. Of both only presence_* is to be seen: in the static one, too, what is
+# hidden becomes local, so that its names are in nobody's way.
+
+LIBPRESENCE_MAP := src/client/c/libpresence.map
+LIBPRESENCE_SONAME := libpresence.so.0
+CLIENT_SOURCES := $(wildcard src/client/c/*.c)
+LIBPRESENCE_SOURCES := $(CLIENT_SOURCES) \
+	$(patsubst %,src/base/%.c,address buffer ensure hash json_read json_text map terms) \
+	$(patsubst %,src/wire/%.c,ndjson upgrade_client utf8 websocket)
+LIBPRESENCE_OBJECTS := $(LIBPRESENCE_SOURCES:%.c=$(BUILD)/pic/%.o)
+LIBPRESENCE_LDLIBS := -lwslay -lhttp_parser -lssl -lcrypto
+CLIENT_PROGRAMS := $(patsubst %.c,$(BUILD)/%,$(wildcard tests/clients/*.c))
+EXAMPLES := $(patsubst %.c,$(BUILD)/%,$(wildcard etc/examples/*.c))
+
+.PHONY: libpresence build-clients
+libpresence: $(BUILD)/libpresence.so $(BUILD)/libpresence.a
+build-clients: libpresence $(CLIENT_PROGRAMS) $(EXAMPLES)
+
+$(BUILD)/pic/%.o: %.c $(BUILD)/flags
+	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -fPIC -fvisibility=hidden -MMD -MP -c -o $@ $<
+
+$(BUILD)/$(LIBPRESENCE_SONAME): $(LIBPRESENCE_OBJECTS) $(LIBPRESENCE_MAP) $(BUILD)/sources
+	$(call say,LINK) $(CC) $(filter-out -pie,$(ALL_LDFLAGS)) -shared -Wl,-soname,$(LIBPRESENCE_SONAME) \
+		-Wl,--version-script,$(LIBPRESENCE_MAP) -o $@ $(LIBPRESENCE_OBJECTS) $(LIBPRESENCE_LDLIBS)
+$(BUILD)/libpresence.so: $(BUILD)/$(LIBPRESENCE_SONAME)
+	$(call say,LN) ln -sf $(LIBPRESENCE_SONAME) $@
+$(BUILD)/libpresence.a: $(LIBPRESENCE_OBJECTS) $(BUILD)/sources
+	$(call say,AR) $(CC) -r -nostdlib -o $(BUILD)/libpresence.o $(LIBPRESENCE_OBJECTS) && \
+		objcopy --localize-hidden $(BUILD)/libpresence.o && rm -f $@ && ar rcs $@ $(BUILD)/libpresence.o
+
+# The same objects as they are, for tests of their insides.
+$(BUILD)/libclient.a: $(CLIENT_SOURCES:%.c=$(BUILD)/%.o) $(BUILD)/sources
+	$(call say,AR) rm -f $@; ar rcs $@ $(CLIENT_SOURCES:%.c=$(BUILD)/%.o)
+
+# What uses the library sees its header and nothing else of ours. The examples take the shared one, as a stranger would.
+$(CLIENT_PROGRAMS): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpresence.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBPRESENCE_LDLIBS) -ljansson $(LDLIBS)
+$(EXAMPLES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpresence.so
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -Wl,-rpath,$(abspath $(BUILD)) -lpresence \
+		$(if $(findstring uv,$(notdir $@)),-luv) $(LDLIBS)
+
+.PHONY: install-libpresence
+LIBDIR ?= $(PREFIX)/lib
+install-libpresence: libpresence
+	install -D -m 644 include/presence.h '$(DESTDIR)$(PREFIX)/include/presence.h'
+	install -D -m 644 $(BUILD)/libpresence.a '$(DESTDIR)$(LIBDIR)/libpresence.a'
+	install -D -m 755 $(BUILD)/$(LIBPRESENCE_SONAME) '$(DESTDIR)$(LIBDIR)/$(LIBPRESENCE_SONAME)'
+	ln -sf $(LIBPRESENCE_SONAME) '$(DESTDIR)$(LIBDIR)/libpresence.so'
+	mkdir -p '$(DESTDIR)$(LIBDIR)/pkgconfig'
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
+		etc/libpresence.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/libpresence.pc'
+
 # ---- test programs ------------------------------------------------------------------------------
 
-$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcli.a $(BUILD)/libcore.a
+$(UNIT): $(BUILD)/%: $(BUILD)/%.o $(UNIT_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcli.a $(BUILD)/libclient.a \
+	$(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) $(UNIT_LDFLAGS) -o $@ $^ -lcmocka $(ALL_LDLIBS)
 
 $(TORTURE): $(BUILD)/%: $(BUILD)/%.o $(TORTURE_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
@@ -175,10 +230,10 @@ $(TORTURE): $(BUILD)/%: $(BUILD)/%.o $(TORTURE_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD
 $(BENCH): $(BUILD)/%: $(BUILD)/%.o $(BENCH_SUPPORT:%.c=$(BUILD)/%.o) $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
-$(FUZZ_REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libcore.a
+$(FUZZ_REPLAY): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/tests/fuzz/replay.o $(BUILD)/libclient.a $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
 
-$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libcore.a
+$(FUZZERS): $(BUILD)/fuzzers/%: $(BUILD)/tests/fuzz/%.o $(BUILD)/libclient.a $(BUILD)/libcore.a
 	$(call say,LINK) mkdir -p $(@D); $(CC) $(ALL_LDFLAGS) -fsanitize=fuzzer -o $@ $^ $(ALL_LDLIBS)
 
 .PHONY: programs build-unit build-torture build-bench build-fuzz-replay build-fuzzers
@@ -187,7 +242,7 @@ build-torture: $(TORTURE)
 build-bench: $(BENCH)
 build-fuzz-replay: $(FUZZ_REPLAY)
 build-fuzzers: $(FUZZERS)
-programs: all echo build-unit build-torture build-fuzz-replay # all that tests/run needs of a mode
+programs: all echo build-unit build-torture build-fuzz-replay build-clients # all that tests/run needs of a mode
 
 # ---- tests --------------------------------------------------------------------------------------
 #
@@ -290,7 +345,7 @@ SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
 MAN_PAGES := $(wildcard etc/man/*.[1-8])
 
 .PHONY: install clean help
-install: all
+install: all install-libpresence
 	install -D -m 755 $(BUILD)/presenced '$(DESTDIR)$(PREFIX)/bin/presenced'
 ifneq ($(wildcard etc/presenced.env),)
 	test -e '$(DESTDIR)$(SYSCONFDIR)/presenced.env' || \

@@ -1,9 +1,9 @@
 /* The JWKS file (RFC 7517): which of its keys are for verifying tokens, and with which algorithm. */
 
 #include "auth/headroom.h"
-#include "auth/json_read.h"
 #include "auth/keys_private.h"
 #include "base/compiler.h"
+#include "base/json_read.h"
 
 #include <errno.h>
 #include <fcntl.h>

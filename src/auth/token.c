@@ -1,8 +1,8 @@
 #include "auth/token.h"
 
 #include "auth/base64url.h"
-#include "auth/json_read.h"
 #include "base/ensure.h"
+#include "base/json_read.h"
 
 #include <assert.h>
 #include <errno.h>

@@ -15,7 +15,7 @@
 #ifndef AUTH_WATCHLIST_H
 #define AUTH_WATCHLIST_H
 
-#include "auth/json_read.h"
+#include "base/json_read.h"
 
 #include <stdbool.h>
 #include <stddef.h>

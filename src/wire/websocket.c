@@ -26,6 +26,7 @@ enum {
 
 struct websocket {
 	wslay_frame_context_ptr frames;
+	bool is_client; /* and what it reads a server's */
 	/* This call's: the bytes that are left. */
 	const char *data;
 	size_t len;
@@ -63,7 +64,8 @@ static size_t header_len(const struct websocket *ws)
 	if (ws->header_len < 2)
 		return 2;
 	unsigned length = ws->header[1] & LENGTH;
-	return 2 + (length == 127 ? 8 : length == 126 ? 2 : 0) + 4;
+	unsigned mask = ws->header[1] & MASKED ? 4 : 0;
+	return 2 + (length == 127 ? 8 : length == 126 ? 2 : 0) + mask;
 }
 
 /* Of a header that is whole. */
@@ -88,8 +90,9 @@ static void judge_start(struct websocket *ws)
 		blame(ws, WEBSOCKET_CODE_PROTOCOL, "a reserved bit is set");
 	else if ((opcode & ~(unsigned)IS_CONTROL) > WSLAY_BINARY_FRAME)
 		blame(ws, WEBSOCKET_CODE_PROTOCOL, "the opcode is reserved");
-	else if (!(ws->header[1] & MASKED))
-		blame(ws, WEBSOCKET_CODE_PROTOCOL, "the frame is not masked");
+	else if (!(ws->header[1] & MASKED) != ws->is_client)
+		blame(ws, WEBSOCKET_CODE_PROTOCOL,
+			ws->is_client ? "the frame is masked" : "the frame is not masked");
 	else if (opcode == WSLAY_CONTINUATION_FRAME && !ws->in_message)
 		blame(ws, WEBSOCKET_CODE_PROTOCOL, "a continuation of nothing");
 	else if ((opcode == WSLAY_TEXT_FRAME || opcode == WSLAY_BINARY_FRAME) && ws->in_message)
@@ -254,6 +257,15 @@ int websocket_new(struct websocket **ret)
 	return 0;
 }
 
+int websocket_new_of_client(struct websocket **ret)
+{
+	int err = websocket_new(ret);
+
+	if (err == 0)
+		(*ret)->is_client = true;
+	return err;
+}
+
 void websocket_free(struct websocket *ws)
 {
 	if (!ws)
@@ -339,6 +351,16 @@ size_t websocket_put_close(char *to, uint16_t code, const char *reason)
 	memcpy(payload, &wire, sizeof(wire));
 	memcpy(payload + sizeof(wire), reason, len);
 	return websocket_put_control(to, WEBSOCKET_OPCODE_CLOSE, payload, sizeof(wire) + len);
+}
+
+size_t websocket_mask(
+	char *header, size_t header_len, const unsigned char mask[4], char *payload, size_t len)
+{
+	header[1] = (char)((unsigned char)header[1] | MASKED);
+	memcpy(header + header_len, mask, WEBSOCKET_MASK_LEN);
+	for (size_t i = 0; i < len; i++)
+		payload[i] = (char)((unsigned char)payload[i] ^ mask[i & 3]);
+	return header_len + WEBSOCKET_MASK_LEN;
 }
 
 bool websocket_code_is_valid(unsigned code)

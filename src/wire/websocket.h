@@ -1,4 +1,5 @@
-/* WebSocket (RFC 6455), the server's side: from bytes to messages, and the frames to send.
+/* WebSocket (RFC 6455): from bytes to messages, and the frames to send. The server's side, and the client's, whose
+ * frames are masked.
  *
  * Pure: bytes in, events out; no socket, clock or log. wslay reads the frames; what they make together
  * (messages, their limits, UTF-8, the order of fragments, close codes) is judged here. No extensions.
@@ -51,6 +52,8 @@ struct websocket_event {
 struct websocket;
 
 int websocket_new(struct websocket **ret); /* -ENOMEM */
+/* One that reads what a server sends: frames that are not masked. */
+int websocket_new_of_client(struct websocket **ret);
 void websocket_free(struct websocket *); /* NULL is fine */
 
 /* Reads on, to the end of the first thing that is to be told. '*ret_used' of the bytes belong to what has
@@ -66,7 +69,7 @@ enum websocket_what websocket_feed(struct websocket *, const char *data, size_t 
  * after a CLOSE, whatever was open before. */
 bool websocket_is_idle(const struct websocket *);
 
-/* --- frames to send: whole, unmasked --- */
+/* --- frames to send: whole, unmasked; a client masks them afterwards --- */
 
 enum websocket_opcode {
 	WEBSOCKET_OPCODE_TEXT = 1,
@@ -78,6 +81,7 @@ enum websocket_opcode {
 
 enum {
 	WEBSOCKET_HEADER_MAX = 10,
+	WEBSOCKET_MASK_LEN = 4,
 	WEBSOCKET_CONTROL_PAYLOAD_MAX = 125,
 	WEBSOCKET_CONTROL_MAX = 2 + WEBSOCKET_CONTROL_PAYLOAD_MAX
 };
@@ -91,6 +95,11 @@ size_t websocket_put_control(char *to, enum websocket_opcode, const char *data, 
 /* A close frame; its size, WEBSOCKET_CONTROL_MAX at most. A reason that is too long is cut between
  * characters. WEBSOCKET_CODE_NONE makes one without a code and a reason. */
 size_t websocket_put_close(char *to, uint16_t code, const char *reason);
+
+/* Makes a frame with a payload of 'len' bytes at 'payload' a client's: its header, 'header_len' bytes at 'header' made
+ * by websocket_put_header(), gets the mask's flag and the mask behind it, WEBSOCKET_MASK_LEN bytes more. The new size. */
+size_t websocket_mask(
+	char *header, size_t header_len, const unsigned char mask[4], char *payload, size_t len);
 
 /* Whether a peer may send this code: 1000 to 1003, 1007 to 1014, 3000 to 4999. */
 bool websocket_code_is_valid(unsigned code);

@@ -3,8 +3,8 @@
  * also a token's text by itself. The reader of JSON is held against jansson. */
 #include "fuzz.h"
 
-#include "auth/json_read.h"
 #include "auth/token.h"
+#include "base/json_read.h"
 #include "wire/prescan.h"
 
 #include <cjose/cjose.h>

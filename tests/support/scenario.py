@@ -240,7 +240,7 @@ class Runner:
         user = next(iter(self.programs))
         made = {"$token": lambda: Secret().token(user, watch=["*"]), "$bad_token": lambda: Secret("another secret of the tests, wrong").token(user),
                 "$friends_token": lambda: Secret().token(user, watch=["bob", "carol"]),
-                "$short_token": lambda: Secret().token(user, expires_in=2, watch=["*"])}
+                "$short_token": lambda: Secret().token(user, expires_in=3, watch=["*"])}
         return made[value]() if isinstance(value, str) and value in made else value
 
     # The others

@@ -1,4 +1,4 @@
-#include "auth/json_read.h"
+#include "base/json_read.h"
 
 #include "base/compiler.h"
 #include "support/cmocka_all.h"

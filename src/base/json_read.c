@@ -1,4 +1,4 @@
-#include "auth/json_read.h"
+#include "base/json_read.h"
 
 #include "base/ensure.h"
 

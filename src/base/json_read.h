@@ -1,4 +1,4 @@
-/* JSON read where it stands: tokens, claims and key files, without memory.
+/* JSON read where it stands: tokens, claims, key files and what a server says, without memory.
  *
  * Why not jansson: its reader goes on with strings that lack bytes where memory is refused (wire/message_memory.h),
  * and here a string is who somebody is. This reads small texts, takes no memory at all, and a fuzzer holds it
@@ -6,8 +6,8 @@
  *
  * A text is checked as a whole once (json_read_check()); all else here takes parts of a text that was.
  * Pure. Threads any. No recursion. */
-#ifndef AUTH_JSON_READ_H
-#define AUTH_JSON_READ_H
+#ifndef BASE_JSON_READ_H
+#define BASE_JSON_READ_H
 
 #include <stdbool.h>
 #include <stddef.h>
