@@ -17,6 +17,7 @@ PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxha
 # npm and node-websocket go with Debian's Node.js only. Another one, where it is installed, brings its
 # own npm, and tests/support/node.py unpacks node-websocket for it.
 PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node-typedarray-to-buffer \
+	node-typescript \
 	$(if $(shell dpkg-query -W -f '$${Version}' nodejs 2>/dev/null | grep -v dfsg),,npm node-websocket)
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest python3-pytest-xdist iproute2 nftables procps libfaketime util-linux mandoc \

@@ -92,6 +92,7 @@ static void message_reset(struct message *m, enum request type, bool is_empty_li
 	m->user = m->device = m->token = m->resume = m->status = none;
 	m->has_heartbeat_ms = m->has_state = m->has_status = false;
 	m->heartbeat_ms = 0;
+	m->wants_pings = true;
 	m->state = STATE_ONLINE;
 	m->n_users = 0;
 	m->root = m->users = NULL;

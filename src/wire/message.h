@@ -76,6 +76,7 @@ struct message {
 	struct slice user, device, token, resume;
 	bool has_heartbeat_ms;
 	uint64_t heartbeat_ms;
+	bool wants_pings; /* absent: true */
 	/* hello, update */
 	bool has_state;
 	enum state state;

@@ -86,6 +86,18 @@ static enum wire_error read_heartbeat_ms(struct message *m)
 	return WIRE_OK;
 }
 
+static enum wire_error read_pings(struct message *m)
+{
+	const json_t *value = json_object_get(m->root, "pings");
+
+	if (value == NULL)
+		return WIRE_OK;
+	if (!json_is_boolean(value))
+		return message_complain(m, "pings", "must be true or false");
+	m->wants_pings = json_is_true(value);
+	return WIRE_OK;
+}
+
 static enum wire_error read_state(struct message *m)
 {
 	const json_t *value = json_object_get(m->root, "state");
@@ -131,7 +143,7 @@ static enum wire_error read_hello(struct message *m)
 	if (m->user.text == NULL && m->token.text == NULL)
 		return message_complain(m, "user", "is missing");
 	if ((err = read_heartbeat_ms(m)) != WIRE_OK || (err = read_state(m)) != WIRE_OK ||
-		(err = read_status(m)) != WIRE_OK)
+		(err = read_status(m)) != WIRE_OK || (err = read_pings(m)) != WIRE_OK)
 		return err;
 	return read_text(m, &rule_resume, &m->resume);
 }

@@ -99,7 +99,7 @@ def test_wrong_version_ends(server, clients, name, hello):
     {"user": "a\u007fb"}, {"user": "tab\t"}, {"device": ""}, {"device": "d" * 65}, {"device": 1}, {"device": "a\nb"},
     {"heartbeat_ms": "100"}, {"heartbeat_ms": -1}, {"heartbeat_ms": 0}, {"heartbeat_ms": 1.5}, {"heartbeat_ms": True},
     {"state": "offline"}, {"state": "sleepy"}, {"state": 1}, {"state": None},
-    {"status": "s" * 257}, {"status": 1}, {"status": "a\u001f"},
+    {"status": "s" * 257}, {"status": 1}, {"status": "a\u001f"}, {"pings": 1},
 ], ids=lambda wrong: repr(wrong)[:40])
 def test_bad_hello_may_be_tried_again(server, clients, name, wrong):
     client = clients(server)

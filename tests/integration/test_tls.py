@@ -402,6 +402,17 @@ def test_pongs_keep_a_background_tab_alive(doors, connect, bob, door):
     assert alice.close_code == 4408
 
 
+def test_page_that_must_speak_for_itself_is_not_pinged(doors, connect, bob):
+    """It asks for no pings: then its browser alone does not keep it online."""
+    alice = connect(doors.url(WEB[0])).hello("alice", heartbeat_ms=HEARTBEAT_MS, pings=False)
+    bob.event("alice", "online")
+    bye = alice.recv(timeout=TIMEOUT + PATIENCE)
+    assert bye["reason"] == "timeout"
+    event = bob.event("alice", "offline", "timeout")
+    assert_in_bound(event, [alice.sent_at], TIMEOUT)
+    assert alice.pings == [] and doors.counters()["pings"] == 0
+
+
 @pytest.mark.parametrize("door", WEB)
 def test_who_beats_is_not_pinged(doors, connect, door):
     alice = connect(doors.url(door)).hello("alice", heartbeat_ms=HEARTBEAT_MS)

@@ -33,7 +33,8 @@ process.hrtime), taken as the library calls back:
 The words of errors are those of PRESENCE_ERRORS in include/presence.h.
 
 Scenarios are tests/clients/scenarios.json: a list of {"name","where":"doors"|"lab","settings","steps"}; what is
-common to the clients of one is in "client". "doors": run over each transport, on loopback. "lab": client and server
+common to the clients of one is in "client". "doors": run over each transport, on loopback; "over" names those where it
+can be shown, if not on all: a WebSocket that is refused says no more than that. "lab": client and server
 are two hosts, TCP. A step is one of
 
     {"friend":"bob","do":"login"|"update"|"bye"|"close", fields…}      a client of the tests; for bob

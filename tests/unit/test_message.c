@@ -46,6 +46,8 @@ static void describe(const struct message *m, enum wire_error err, char *to, siz
 	if (m->has_heartbeat_ms)
 		snprintf(to + len, size - len, " heartbeat_ms=%llu",
 			(unsigned long long)m->heartbeat_ms);
+	if (!m->wants_pings)
+		strcat(to, " pings=false");
 	if (m->has_state)
 		describe_text(to, size, "state",
 			(struct slice){state_word(m->state), strlen(state_word(m->state))});
@@ -206,6 +208,10 @@ static const struct row rows[] = {
 		"hello !bad_message heartbeat_ms: must be a positive integer"},
 	{L(HELLO ",\"heartbeat_ms\":\"5\"}"),
 		"hello !bad_message heartbeat_ms: must be a positive integer"},
+	{L(HELLO ",\"pings\":true}"), "hello user=al"},
+	{L(HELLO ",\"pings\":false}"), "hello user=al pings=false"},
+	{L(HELLO ",\"pings\":0}"), "hello !bad_message pings: must be true or false"},
+	{L(HELLO ",\"pings\":null}"), "hello !bad_message pings: must be true or false"},
 	{L(HELLO ",\"state\":\"online\"}"), "hello user=al state=online"},
 	{L(HELLO ",\"state\":\"away\"}"), "hello user=al state=away"},
 	{L(HELLO ",\"state\":\"busy\"}"), "hello user=al state=busy"},
