@@ -87,7 +87,7 @@ static void put_session(struct buffer *to, const struct session_view *s)
 {
 	buffer_printf(to, "{\"session\":\"%s\",\"device\":", s->session);
 	buffer_append_json(to, s->device, s->device_len);
-	/* The address is known to the connection alone. No session is in a grace: there is none yet. */
+	/* The address is known to the connection alone. */
 	buffer_printf(to, ",\"transport\":\"%s\",\"address\":null,\"state\":\"%s\",\"status\":",
 		transport_word(s->transport), state_word(s->state));
 	if (s->has_status)
@@ -96,8 +96,8 @@ static void put_session(struct buffer *to, const struct session_view *s)
 		buffer_append_string(to, "null");
 	buffer_printf(to,
 		",\"since_ms\":%" PRIu64 ",\"last_seen_ms\":%" PRIu64 ",\"timeout_ms\":%" PRIu32
-		",\"reconnecting\":false}",
-		s->since_ms, s->last_seen_ms, s->timeout_ms);
+		",\"reconnecting\":%s}",
+		s->since_ms, s->last_seen_ms, s->timeout_ms, s->is_reconnecting ? "true" : "false");
 }
 
 struct answer api_user(struct admin *a, const struct request *r)

@@ -168,6 +168,7 @@ static int make_server(struct app *a)
 		.hello_timeout_ms = (uint32_t)s->hello_timeout_ms,
 		.slow_timeout_ms = (uint32_t)s->slow_timeout_ms,
 		.drain_timeout_ms = (uint32_t)s->drain_timeout_ms,
+		.grace_ms = (uint32_t)s->grace_ms,
 		.max_sessions_per_user = (uint32_t)s->max_sessions_per_user,
 		.max_watches = (uint32_t)s->max_watches,
 		.max_message = (uint32_t)s->max_message_bytes,

@@ -43,6 +43,9 @@
 		"a connection without a valid hello is closed after this, whatever it sent") \
 	X(DURATION, slow_timeout_ms, SLOW_TIMEOUT, "30s", 1000, 3600 * 1000, \
 		"a connection that takes none of what is written to it is closed after this") \
+	X(DURATION, grace_ms, GRACE, "0s", 0, 24 * 3600 * 1000, \
+		"how long a session waits for its device to come back before watchers are told\n" \
+		"that its connection was closed, reset or silent; 0 for no waiting") \
 	X(DURATION, drain_delay_ms, DRAIN_DELAY, "0s", 0, 3600 * 1000, \
 		"at a stop: how long /readyz says 503 while connections are still accepted") \
 	X(DURATION, drain_timeout_ms, DRAIN_TIMEOUT, "20s", 100, 3600 * 1000, \

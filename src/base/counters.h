@@ -36,8 +36,9 @@
 	X(bytes_out, "bytes taken by the kernel for clients")                                      \
 	X(messages_in, "messages from clients, heartbeats included")                               \
 	X(heartbeats, "heartbeats answered")                                                       \
-	X(logins, "sessions begun")                                                                \
+	X(logins, "sessions begun, or gone on with")                                               \
 	X(takeovers, "sessions begun in place of a live one of the same device")                   \
+	X(resumed, "sessions gone on with, in their grace or by their secret")                     \
 	X(evicted, "sessions replaced because their user had too many")                            \
 	X(updates, "updates applied")                                                              \
 	X(watches_added, "watches added")                                                          \
@@ -52,6 +53,9 @@
 	X(ended_violation, "sessions ended: broke the protocol")                                   \
 	X(ended_kicked, "sessions ended: by the operator")                                         \
 	X(ended_expired, "sessions ended: their token expired")                                    \
+	X(grace_began, "sessions whose connection ended, and that wait for their grace")           \
+	X(grace_over, "sessions ended as nobody came back in their grace")                         \
+	X(resume_late, "sessions gone on with whose watches were not there in time")               \
 	X(connections_lost, "connections dropped on a socket error that says nothing of the peer") \
 	X(error_bad_json, "errors sent: bad_json")                                                 \
 	X(error_bad_message, "errors sent: bad_message")                                           \

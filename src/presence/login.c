@@ -1,4 +1,4 @@
-/* Sessions begin, change their words, and end. */
+/* Sessions begin, and end. */
 
 #include "presence/table.h"
 
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct text *text_new(const char *bytes, size_t len)
+struct text *text_new(const char *bytes, size_t len)
 {
 	struct text *t = malloc(sizeof(*t) + len);
 	if (!t)
@@ -25,6 +25,7 @@ void debris_free(struct debris *d)
 {
 	free(d->device);
 	free(d->status);
+	keep_free(d->keep);
 	*d = (struct debris){.device = NULL};
 }
 
@@ -35,9 +36,7 @@ void table_session_text(const struct table *t, uint64_t id, char ret[SESSION_TEX
 
 /* --- records --- */
 
-/* A free record of the worker's slab, its stamp stored. Its id is 0 until the login gives it one. */
-static int take_record(struct table *t, unsigned worker, uint32_t first_stamp, struct session **ret)
-	REQUIRES(role_worker)
+int take_record(struct table *t, unsigned worker, uint32_t first_stamp, struct session **ret)
 {
 	struct slab *slab = &t->slabs[worker];
 	uint32_t n_slots = slab->n_blocks * SLAB_BLOCK;
@@ -64,7 +63,7 @@ static int take_record(struct table *t, unsigned worker, uint32_t first_stamp, s
 	return 0;
 }
 
-static void give_record(struct table *t, struct session *s) REQUIRES(role_worker)
+void give_record(struct table *t, struct session *s)
 {
 	stamps_give(&t->slabs[s->worker].stamps, s->slot);
 }
@@ -72,7 +71,8 @@ static void give_record(struct table *t, struct session *s) REQUIRES(role_worker
 void table_release(struct table *t, struct session *s, bool is_listed)
 {
 	atomic_store_explicit(&s->connection, CONNECTION_NONE, memory_order_relaxed);
-	uint8_t mark = is_listed ? MARK_LISTED : MARK_QUIET;
+	uint8_t mark = is_listed ? atomic_load(&s->mark) : MARK_QUIET;
+	debug_check(!is_listed || mark == MARK_LISTED || mark == MARK_PARTING);
 	if (atomic_compare_exchange_strong(&s->mark, &mark, MARK_FREE))
 		give_record(t, s);
 	/* Else it is in a list, or on its way from the watchdog, and comes back to us as ended. */
@@ -110,7 +110,7 @@ uint32_t session_timeout_ms(const struct session *s)
 
 /* --- ends --- */
 
-static void count_session(struct stripe *st, const struct session *s, int n)
+void count_session(struct stripe *st, const struct session *s, int n)
 {
 	_Atomic uint32_t *count = &st->n_by_transport[s->transport];
 	atomic_store_explicit(count,
@@ -118,7 +118,7 @@ static void count_session(struct stripe *st, const struct session *s, int n)
 		memory_order_relaxed);
 }
 
-static struct session **place_of(struct user *u, const struct session *s)
+struct session **place_of(struct user *u, const struct session *s)
 {
 	struct session **place = &u->sessions;
 	while (*place != s)
@@ -144,11 +144,12 @@ struct cause session_cause(struct table *t, struct stripe *st, const struct sess
 		return cause;
 	uint64_t id = atomic_load_explicit(&s->id, memory_order_relaxed);
 	uint32_t stamp = atomic_load_explicit(session_stamp(t, s), memory_order_relaxed);
+	const struct grant *grant = session_grant_const(s);
 	cause.evidence = (struct evidence){
-		.session = hash_mix(id ^ t->id_key),
-		.last_byte_ms = wall_of(last_heard(t, s), now),
+		.session = session_name(t, id),
+		.last_byte_ms = last_seen_ms(t, s, now),
 		.timeout_ms = s->timeout_ms,
-		.granted_ms = stamp == s->granted_stamp ? s->grant_ms : 0,
+		.granted_ms = !is_in_grace(s) && stamp == grant->stamp ? grant->ms : 0,
 		.late_ms = AGO_UNKNOWN,
 		.nominated_ago_ms = AGO_UNKNOWN,
 		.heard_ago_ms = AGO_UNKNOWN,
@@ -161,16 +162,30 @@ struct cause session_cause(struct table *t, struct stripe *st, const struct sess
 	return cause;
 }
 
+void note_seen(struct table *t, const struct session *s, struct instant now)
+{
+	uint64_t seen_ms = s->state == STATE_INVISIBLE ? 0 : last_seen_ms(t, s, now);
+	if (seen_ms > s->user->last_seen_ms)
+		s->user->last_seen_ms = seen_ms & 0xffffffffffff;
+}
+
 struct debris session_finish(struct table *t, struct stripe *st, struct session *s,
 	enum reason reason, struct instant now)
 {
-	struct user *u = s->user;
-	*place_of(u, s) = s->next;
-	if (s->state != STATE_INVISIBLE) {
-		uint64_t seen = wall_of(last_heard(t, s), now);
-		if (seen > u->last_seen_ms)
-			u->last_seen_ms = seen & 0xffffffffffff;
-	}
+	note_seen(t, s, now);
+	struct keep *keep = keep_drop(s);
+	struct debris debris = session_unlink(t, st, s, reason);
+	debris.keep = keep;
+	return debris;
+}
+
+struct debris session_unlink(
+	struct table *t, struct stripe *st, struct session *s, enum reason reason)
+{
+	(void)t;
+	*place_of(s->user, s) = s->next;
+	if (is_in_grace(s))
+		count_in_grace(st, -1);
 	struct debris debris = {.device = s->device_len > DEVICE_HERE_MAX ? s->device.there : NULL,
 		.status = s->status};
 	s->device_len = 0;
@@ -193,7 +208,7 @@ void session_list(struct table *t, struct actor *a, struct session *s)
 		a->wake_workers |= UINT64_C(1) << s->worker;
 }
 
-static enum counter counter_of_end(enum reason reason)
+enum counter counter_of_end(enum reason reason)
 {
 	switch (reason) {
 	case REASON_LOGOUT:
@@ -254,13 +269,6 @@ bool table_end(struct table *t, struct actor *a, struct session *s, uint64_t id,
 	return is_alive;
 }
 
-bool table_detach(struct table *t, struct session *s, uint64_t id)
-{
-	(void)t;
-	atomic_store_explicit(&s->connection, CONNECTION_NONE, memory_order_relaxed);
-	return atomic_load(&s->id) == id;
-}
-
 /* --- logins --- */
 
 static bool is_device(
@@ -283,15 +291,27 @@ static struct session *find_device(
 	return s;
 }
 
+static struct session *find_name(const struct table *t, const struct user *u, uint64_t name)
+{
+	struct session *s = u->sessions;
+	while (s && session_name(t, atomic_load_explicit(&s->id, memory_order_relaxed)) != name)
+		s = s->next;
+	return s;
+}
+
 /* The session to give way at the limit of sessions a user; NULL where there is room. */
-static struct session *find_surplus(struct table *t, const struct user *u)
+static struct session *find_surplus(struct table *t, const struct user *u, struct instant now)
 {
 	uint32_t n = 0;
+	uint64_t least_ms = UINT64_MAX;
 	struct session *silent = NULL;
 	for (struct session *s = u->sessions; s; s = s->next) {
+		uint64_t seen_ms = last_seen_ms(t, s, now);
 		n++;
-		if (!silent || (int32_t)(last_heard(t, s) - last_heard(t, silent)) <= 0)
-			silent = s;
+		if (seen_ms > least_ms)
+			continue;
+		least_ms = seen_ms;
+		silent = s;
 	}
 	return n >= t->params.max_sessions_per_user ? silent : NULL;
 }
@@ -302,6 +322,10 @@ struct luggage {
 	char *device; /* NULL: it is short, or made up */
 	struct text *status;
 	struct session *record;
+	struct keep *keep; /* where the login shows a secret */
+	struct keep *old_keep;
+	bool has_secret;
+	uint64_t name; /* of the session whose secret it is */
 	struct debris debris;
 };
 
@@ -310,6 +334,8 @@ static void luggage_free(struct table *t, struct luggage *l) REQUIRES(role_worke
 	free(l->candidate);
 	free(l->device);
 	free(l->status);
+	keep_free(l->keep);
+	keep_free(l->old_keep);
 	if (l->record)
 		give_record(t, l->record);
 	debris_free(&l->debris);
@@ -324,17 +350,18 @@ static int pack_luggage(struct table *t, const struct login *in, uint64_t hash, 
 	if (l->device)
 		memcpy(l->device, in->device, in->device_len);
 	l->status = in->status ? text_new(in->status, in->status_len) : NULL;
-	if (!l->candidate || (has_long_device && !l->device) || (in->status && !l->status))
+	l->has_secret = in->resume && table_has_grace(t) &&
+			secret_open(t->secret_key, in->resume, in->resume_len, &l->name);
+	l->keep = l->has_secret ? calloc(1, sizeof(*l->keep)) : NULL;
+	if (!l->candidate || (has_long_device && !l->device) || (in->status && !l->status) ||
+		(l->has_secret && !l->keep))
 		return -ENOMEM;
 	return take_record(t, in->worker, in->stamp_ms + in->timeout_ms, &l->record);
 }
 
-/* Fills the record in and puts it among the user's sessions, in place of 'old' where there is one. */
-static void begin_session(struct table *t, struct stripe *st, struct user *u,
-	const struct login *in, struct luggage *l, struct session *old) REQUIRES(st->lock)
+/* What the login says itself. */
+static void fill_in(struct session *s, struct user *u, const struct login *in, struct luggage *l)
 {
-	struct session *s = l->record;
-	struct slab *slab = &t->slabs[in->worker];
 	s->user = u;
 	s->device_len = in->device ? (uint8_t)in->device_len : 0;
 	if (l->device)
@@ -342,35 +369,119 @@ static void begin_session(struct table *t, struct stripe *st, struct user *u,
 	else if (in->device)
 		memcpy(s->device.here, in->device, in->device_len);
 	s->status = l->status;
-	s->state = (uint8_t)(in->has_state ? in->state : STATE_ONLINE) & 15;
+	s->state = (in->has_state ? in->state : STATE_ONLINE) & 7;
 	s->since_ms = in->now.wall_ms;
 	s->timeout_ms = in->timeout_ms;
 	s->transport = (unsigned)in->transport & 7;
-	s->granted_stamp = s->grant_ms = 0;
+	s->has_keep = 0;
+	s->grant = (struct grant){.ms = 0};
 	s->end_reason = REASON_UNKNOWN;
+	l->device = NULL;
+	l->status = NULL;
+}
+
+/* The session goes on in another record: what it is goes there with it. */
+static void carry_over(struct session *s, struct session *old, struct luggage *l)
+{
+	/* It is named alike, or is named as it was: a secret says nothing of devices. */
+	if (s->device_len > DEVICE_HERE_MAX)
+		l->device = s->device.there;
+	s->device_len = old->device_len;
+	s->device = old->device;
+	old->device_len = 0;
+	s->since_ms = old->since_ms;
+}
+
+/* With the secret also whom it watched goes over, or will. */
+static void carry_baggage(
+	struct session *s, struct session *old, struct luggage *l, struct login_result *ret)
+{
+	struct keep *k = old->has_keep ? old->keep : NULL;
+	ret->has_secret = true;
+	if (k && !k->debtor) {
+		ret->baggage = k->baggage;
+		k->baggage = (struct baggage){.watches = NULL};
+		l->old_keep = keep_drop(old);
+		return;
+	}
+	if (!k && session_connection(old) == CONNECTION_NONE) { /* there was no memory for it */
+		ret->baggage.is_lost = true;
+		return;
+	}
+	ret->is_baggage_late = true;
+	if (!k) {
+		k = l->keep;
+		l->keep = NULL;
+		*k = (struct keep){
+			.id = atomic_load_explicit(&old->id, memory_order_relaxed), .debtor = old};
+		keep_give(old, k);
+	}
+	k->holder = s;
+	if (k->debtor != old)
+		old->has_keep = 0;
+	s->keep = k;
+	s->has_keep = 1;
+	k->grant = (struct grant){.ms = 0};
+}
+
+uint64_t next_id(struct table *t, const struct stripe *st, unsigned worker)
+{
+	uint64_t number = t->slabs[worker].n_ids++ * WORKERS_MAX + worker + WORKERS_MAX;
+	return number << STRIPE_BITS | (uint64_t)(st - t->stripes);
+}
+
+/* Fills the record in and puts it among the user's sessions, in place of 'old' where there is one. */
+static void begin_session(struct table *t, struct stripe *st, struct user *u,
+	const struct login *in, struct luggage *l, struct session *old, struct login_result *ret)
+	REQUIRES(st->lock) REQUIRES(role_worker)
+{
+	struct session *s = l->record;
+	uint64_t id = ret->is_resumed ? atomic_load_explicit(&old->id, memory_order_relaxed)
+				      : next_id(t, st, in->worker);
+	l->record = NULL;
+	fill_in(s, u, in, l);
 	/* A reconnect without words is no activity: it keeps its place in the order of updates. */
 	bool keeps_place = old && !in->has_state && !in->has_status;
 	struct session **place = keeps_place ? place_of(u, old) : &u->sessions;
 	s->next = *place;
 	*place = s;
-	if (old) {
-		if (!in->has_state)
-			s->state = old->state;
-		if (!in->has_status) {
-			s->status = old->status;
-			old->status = NULL;
-		}
-		l->debris = session_finish(t, st, old, REASON_REPLACED, in->now);
+	if (old && !in->has_state)
+		s->state = old->state;
+	if (old && !in->has_status) {
+		s->status = old->status;
+		old->status = NULL;
 	}
-	l->record = NULL;
-	l->device = NULL;
-	l->status = NULL;
+	if (ret->is_resumed)
+		carry_over(s, old, l);
+	if (old)
+		note_seen(t, old, in->now);
+	if (ret->is_resumed && l->has_secret && session_name(t, id) == l->name)
+		carry_baggage(s, old, l, ret);
+	if (ret->has_secret)
+		l->debris = session_unlink(t, st, old, REASON_REPLACED);
+	else if (old)
+		l->debris = session_finish(t, st, old, REASON_REPLACED, in->now);
 	count_session(st, s, 1);
 	atomic_store_explicit(&s->connection, in->connection, memory_order_relaxed);
 	atomic_store(&s->mark, MARK_QUIET);
-	uint64_t number = slab->n_ids++ * WORKERS_MAX + in->worker + WORKERS_MAX;
-	atomic_store(&s->id, number << STRIPE_BITS | (uint64_t)(st - t->stripes));
+	atomic_store(&s->id, id);
 	session_changed(t, s);
+	ret->session = s;
+	ret->stamp = session_stamp(t, s);
+	ret->id = id;
+	ret->device_len = s->device_len;
+	memcpy(ret->device, session_device(s), s->device_len);
+}
+
+static void count_login(struct actor *a, const struct login_result *r, bool has_evicted)
+{
+	counter_add(a->counters, COUNTER_logins, 1);
+	if (r->is_resumed)
+		counter_add(a->counters, COUNTER_resumed, 1);
+	else if (r->is_takeover)
+		counter_add(a->counters, COUNTER_takeovers, 1);
+	else if (has_evicted)
+		counter_add(a->counters, COUNTER_evicted, 1);
 }
 
 int table_login(struct table *t, struct actor *a, const struct login *in, struct login_result *ret)
@@ -385,122 +496,37 @@ int table_login(struct table *t, struct actor *a, const struct login *in, struct
 		return err;
 	}
 	event_spares_fill(&a->spares);
+	struct login_result result = {.id = 0};
 
 	lock_acquire(&st->lock);
 	struct user *u = user_enter(t, st, &l.candidate);
-	struct session *old = find_device(t, u, in->device, in->device_len);
-	bool is_takeover = old;
-	struct look before = user_look(u);
-	struct session *s = l.record;
+	struct session *old = l.has_secret ? find_name(t, u, l.name) : NULL;
+	result.is_resumed = old;
 	if (!old)
-		old = find_surplus(t, u);
-	begin_session(t, st, u, in, &l, is_takeover ? old : NULL);
-	if (old && !is_takeover)
-		l.debris = session_finish(t, st, old, REASON_REPLACED, in->now);
+		old = find_device(t, u, in->device, in->device_len);
+	result.is_takeover = old;
+	result.is_resumed |= old && is_in_grace(old);
+	struct look before = user_look(u);
+	struct session *surplus = old ? NULL : find_surplus(t, u, in->now);
+	begin_session(t, st, u, in, &l, old, &result);
+	if (surplus)
+		l.debris = session_finish(t, st, surplus, REASON_REPLACED, in->now);
 	/* An invisible login changes the look only by replacing a device that was seen: it went out of sight. */
-	enum reason reason = s->state == STATE_INVISIBLE ? REASON_LOGOUT : REASON_LOGIN;
+	enum reason reason =
+		result.session->state == STATE_INVISIBLE ? REASON_LOGOUT : REASON_LOGIN;
 	if (!look_equal(before, user_look(u))) {
-		struct cause cause = session_cause(t, st, s, reason, in->now);
+		struct cause cause = session_cause(t, st, result.session, reason, in->now);
 		user_tell(t, a, st, u, reason, &cause, in->now);
 	}
-	ret->session = s;
-	ret->stamp = session_stamp(t, s);
-	ret->id = atomic_load_explicit(&s->id, memory_order_relaxed);
-	ret->is_takeover = is_takeover;
 	bool is_crowded = stripe_data(st)->n_users > stripe_data(st)->n_buckets;
 	lock_release(&st->lock);
 
 	luggage_free(t, &l);
 	if (is_crowded)
 		stripe_tidy(st);
-	if (old)
-		session_list(t, a, old);
-	counter_add(a->counters, COUNTER_logins, 1);
-	if (old)
-		counter_add(a->counters, is_takeover ? COUNTER_takeovers : COUNTER_evicted, 1);
+	if (old || surplus)
+		session_list(t, a, old ? old : surplus);
+	count_login(a, &result, surplus);
+	*ret = result;
 	return 0;
-}
-
-/* --- updates --- */
-
-static void move_to_front(struct user *u, struct session *s)
-{
-	*place_of(u, s) = s->next;
-	s->next = u->sessions;
-	u->sessions = s;
-}
-
-/* What an update of a device is to others: its coming and going out of sight look like login and logout. */
-static enum reason reason_of_update(enum state before, enum state after)
-{
-	if (before != STATE_INVISIBLE && after == STATE_INVISIBLE)
-		return REASON_LOGOUT;
-	if (before == STATE_INVISIBLE && after != STATE_INVISIBLE)
-		return REASON_LOGIN;
-	return REASON_UPDATE;
-}
-
-static void apply_words(struct table *t, struct session *s, const struct update *in,
-	struct text **status, struct instant now)
-{
-	struct user *u = s->user;
-	if (in->has_state) {
-		if (s->state != STATE_INVISIBLE && in->state == STATE_INVISIBLE) {
-			uint64_t seen = wall_of(last_heard(t, s), now);
-			if (seen > u->last_seen_ms)
-				u->last_seen_ms = seen & 0xffffffffffff;
-		}
-		s->state = (uint8_t)in->state & 15;
-	}
-	if (in->has_status) {
-		struct text *old = s->status;
-		s->status = *status;
-		*status = old;
-	}
-	/* No words (a token alone) are no update to others. */
-	if (in->has_state || in->has_status) {
-		move_to_front(u, s);
-		session_changed(t, s);
-	}
-}
-
-int table_update(struct table *t, struct actor *a, struct session *s, uint64_t id,
-	const struct update *in, struct instant now, struct snapshot *ret)
-{
-	struct text *status = NULL;
-	if (in->has_status && in->status) {
-		status = text_new(in->status, in->status_len);
-		if (!status) {
-			counter_add(a->counters, COUNTER_out_of_memory, 1);
-			return -ENOMEM;
-		}
-	}
-	event_spares_fill(&a->spares);
-	struct stripe *st = stripe_of_id(t, id);
-	int err = -ESTALE;
-
-	lock_acquire(&st->lock);
-	if (atomic_load_explicit(&s->id, memory_order_relaxed) == id) {
-		struct user *u = s->user;
-		struct look before = user_look(u);
-		enum state was = (enum state)s->state;
-		apply_words(t, s, in, &status, now);
-		if (!look_equal(before, user_look(u))) {
-			enum reason reason = reason_of_update(was, (enum state)s->state);
-			struct cause cause = session_cause(t, st, s, reason, now);
-			user_tell(t, a, st, u, reason, &cause, now);
-		}
-		ret->state = (enum state)s->state;
-		ret->has_status = s->status;
-		ret->status_len = s->status ? s->status->len : 0;
-		if (s->status)
-			memcpy(ret->status, s->status->bytes, s->status->len);
-		err = 0;
-	}
-	lock_release(&st->lock);
-
-	free(status); /* the old one, or what was not needed */
-	if (!err)
-		counter_add(a->counters, COUNTER_updates, 1);
-	return err;
 }

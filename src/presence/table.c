@@ -40,8 +40,11 @@ void table_free(struct table *t)
 	for (unsigned i = 0; t->slabs && i < t->params.n_workers; i++) {
 		struct slab *slab = &t->slabs[i];
 		stamps_destroy(&slab->stamps);
-		for (uint32_t b = 0; b < slab->n_blocks; b++)
+		for (uint32_t b = 0; b < slab->n_blocks; b++) {
+			for (uint32_t k = 0; k < SLAB_BLOCK; k++) /* those that have ended, too */
+				keep_free(keep_drop(&slab->blocks[b][k]));
 			free(slab->blocks[b]);
+		}
 		free(slab->blocks);
 	}
 	free(t->slabs);
@@ -58,6 +61,7 @@ static bool stripe_init(struct stripe *st)
 	for (unsigned i = 0; i < TRANSPORT_N; i++)
 		atomic_init(&st->n_by_transport[i], 0);
 	atomic_init(&st->n_remembered, 0);
+	atomic_init(&st->n_in_grace, 0);
 	st->guarded = (struct stripe_data){.n_buckets = 0};
 	st->guarded.buckets = calloc(BUCKETS_MIN, sizeof(*st->guarded.buckets));
 	if (!st->guarded.buckets)
@@ -85,6 +89,7 @@ int table_new(const struct table_params *params, struct table **ret)
 	t->params = *params;
 	t->seed = random_u64();
 	t->id_key = random_u64();
+	random_fill(t->secret_key, sizeof(t->secret_key));
 	for (size_t i = 0; i < N_STRIPES; i++)
 		atomic_init(&t->oldest[i], UINT64_MAX);
 	t->slabs = calloc(params->n_workers, sizeof(*t->slabs));
@@ -116,6 +121,7 @@ void actor_init(struct actor *a, struct counters *counters)
 void actor_destroy(struct actor *a)
 {
 	event_spares_free(&a->spares);
+	keep_free(a->keep);
 }
 
 uint64_t table_hash(const struct table *t, const char *user, size_t len)
@@ -374,9 +380,15 @@ uint32_t last_heard(struct table *t, const struct session *s)
 {
 	/* Relaxed: the owner may store a newer one at any time; either is true. */
 	uint32_t stamp = atomic_load_explicit(session_stamp(t, s), memory_order_relaxed);
-	if (s->grant_ms > 0 && stamp == s->granted_stamp)
-		stamp -= s->grant_ms;
+	const struct grant *grant = session_grant_const(s);
+	if (grant->ms > 0 && stamp == grant->stamp)
+		stamp -= grant->ms;
 	return stamp - s->timeout_ms;
+}
+
+uint64_t last_seen_ms(struct table *t, const struct session *s, struct instant now)
+{
+	return is_in_grace(s) ? s->keep->last_seen_ms : wall_of(last_heard(t, s), now);
 }
 
 uint64_t wall_of(uint32_t mono_ms, struct instant now)
@@ -406,12 +418,15 @@ void user_snapshot(struct table *t, struct stripe *st, const struct user *u, str
 	ret->last_seen_ms = u->last_seen_ms;
 	if (!u->is_remembered) {
 		look = user_look(u);
+		ret->is_reconnecting = look.state != STATE_OFFLINE;
 		for (const struct session *s = u->sessions; s; s = s->next) {
 			if (s->state == STATE_INVISIBLE)
 				continue;
-			uint64_t seen = wall_of(last_heard(t, s), now);
+			uint64_t seen = last_seen_ms(t, s, now);
 			if (seen > ret->last_seen_ms)
 				ret->last_seen_ms = seen;
+			if (!is_in_grace(s) && (enum state)s->state == look.state)
+				ret->is_reconnecting = false;
 		}
 	}
 	ret->state = look.state;
@@ -440,7 +455,7 @@ static void queue_event(struct table *t, struct actor *a, uint64_t interest, str
 	}
 }
 
-static void count_in_state(struct stripe *st, enum state state, int n)
+void count_in_state(struct stripe *st, enum state state, int n)
 {
 	if (state == STATE_OFFLINE)
 		return; /* many come and go without ever being known: reckoned from the others */
@@ -458,8 +473,9 @@ static void queue_for_feed(struct table *t, struct actor *a, struct event *e)
 		counter_add(a->counters, COUNTER_feed_lost, 1);
 }
 
-void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user *u,
-	enum reason reason, const struct cause *cause, struct instant now)
+static void user_tell_at(struct table *t, struct actor *a, struct stripe *st, struct user *u,
+	enum reason reason, uint64_t at_ms, const struct cause *cause, struct instant now)
+	REQUIRES(st->lock)
 {
 	struct look look = user_look(u);
 	count_in_state(st, (enum state)u->state, -1);
@@ -467,7 +483,7 @@ void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user 
 	u->seq = ++stripe_data(st)->counter;
 	u->state = (unsigned)look.state & 7;
 	u->reason = (unsigned)reason & 15;
-	u->at_ms = now.wall_ms & 0xffffffffffff;
+	u->at_ms = at_ms & 0xffffffffffff;
 	u->is_known = 1;
 	counter_add(a->counters, COUNTER_events, 1);
 	if (!u->interest && !t->params.feed)
@@ -475,12 +491,26 @@ void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user 
 
 	struct snapshot snapshot;
 	user_snapshot(t, st, u, now, &snapshot);
+	snapshot.is_reconnecting = false; /* for who asks: nothing would tell that it is over */
 	struct event *e = event_make(&a->spares, u->name, u->len, table_hash(t, u->name, u->len),
 		&snapshot, t->params.feed ? cause : NULL);
 	queue_event(t, a, u->interest, e);
 	if (t->params.feed)
 		queue_for_feed(t, a, e);
 	event_unref(e);
+}
+
+void user_tell(struct table *t, struct actor *a, struct stripe *st, struct user *u,
+	enum reason reason, const struct cause *cause, struct instant now)
+{
+	user_tell_at(t, a, st, u, reason, now.wall_ms, cause, now);
+}
+
+void user_tell_late(struct table *t, struct actor *a, struct stripe *st, struct user *u,
+	enum reason reason, uint64_t at_ms, const struct cause *cause, struct instant now)
+{
+	/* What another device did meanwhile was told: until then the user looked as that device made it look. */
+	user_tell_at(t, a, st, u, reason, at_ms > u->at_ms ? at_ms : u->at_ms, cause, now);
 }
 
 /* --- watching, looking --- */
@@ -545,6 +575,7 @@ struct table_counts table_count(const struct table *t)
 		for (unsigned k = STATE_OFFLINE + 1; k < N_VISIBLE_STATES; k++)
 			c.users_in_state[k] +=
 				atomic_load_explicit(&st->n_in_state[k], memory_order_relaxed);
+		c.sessions_in_grace += atomic_load_explicit(&st->n_in_grace, memory_order_relaxed);
 		for (unsigned k = 0; k < TRANSPORT_N; k++)
 			c.sessions_by_transport[k] +=
 				atomic_load_explicit(&st->n_by_transport[k], memory_order_relaxed);

@@ -8,6 +8,8 @@
  *          mailboxes have the order of the numbers. Where there is a feed, every event goes to its mailbox too, with
  *          what was known of the session that caused it. An end is applied to the session (record and id) that it
  *          belongs to and is nothing where that has ended: an old connection's end can't mask a newer login.
+ * Grace    A session whose connection has ended (FIN, RST, silence) stays, as if nothing had happened, until its grace is
+ *          over: a record without a connection, its stamp the end of the grace. See table_grace.h.
  * Expiry   No verdict without a hearing. table_nominate(): the watchdog's scan puts a stale session on its
  *          worker's list. The worker reads that very connection; bytes are life (table_acquit()), an end ends
  *          it, nothing to read makes it table_heard(). table_judge(): the watchdog looks at the stamp
@@ -37,10 +39,19 @@
 #include <stddef.h>
 #include <stdint.h>
 
+/* Whom a connection watched, as it leaves it to the one that resumes its session. */
+struct baggage {
+	struct watch_pack *watches; /* NULL: nobody */
+	bool is_lost; /* there was no memory to pack them */
+};
+
 struct table;
 struct session; /* a record; its address is good until the owning worker's table_release() */
 
 enum { CONNECTION_NONE = UINT32_MAX };
+enum {
+	GRACE_MAX_MS = 24 * 3600 * 1000
+}; /* far less than 32 bits of milliseconds, by which stamps are compared */
 enum { SESSION_TEXT_MAX = 17 }; /* a session's name: 16 hexadecimal digits and a NUL */
 
 struct table_params {
@@ -50,6 +61,7 @@ struct table_params {
 	struct mailbox *feed; /* where every event goes; NULL: nobody follows them all */
 	uint64_t n_remembered;
 	uint32_t max_sessions_per_user;
+	uint32_t grace_ms; /* 0: none */
 };
 
 int table_new(const struct table_params *, struct table **ret);
@@ -59,6 +71,7 @@ void table_free(struct table *); /* all threads have been joined */
 struct actor {
 	struct counters *counters;
 	struct event_spares spares;
+	struct keep *keep; /* the table's own: a spare */
 	uint64_t wake_workers; /* a bit for each worker that must be woken */
 	bool wake_watchdog, wake_feed;
 };
@@ -78,6 +91,8 @@ struct login {
 	enum state state;
 	const char *status; /* NULL with has_status: none */
 	size_t status_len;
+	const char *resume; /* a session's secret; NULL: none */
+	size_t resume_len;
 	uint32_t timeout_ms;
 	struct instant now;
 	uint32_t stamp_ms; /* of the bytes that brought the hello: clock_mono_ms_up() */
@@ -87,12 +102,19 @@ struct login_result {
 	struct session *session;
 	_Atomic uint32_t *stamp; /* where the owning worker stores deadlines */
 	uint64_t id;
-	bool is_takeover;
+	bool is_takeover; /* of a live session, or one in its grace */
+	bool is_resumed; /* it is the same session: that was in its grace, or was named by its secret */
+	bool has_secret; /* it was named so: whom it watched is in 'baggage' */
+	bool is_baggage_late; /* or comes: see table_claim_baggage() */
+	struct baggage baggage; /* the caller's now */
+	size_t device_len; /* 0: it is the session's name */
+	char device[DEVICE_MAX];
 };
 
 /* Begin a session. A live session of the same user and device is replaced by it (its state and status are kept
- * where the login brings none); at the limit of sessions a user, the longest silent one is replaced.
- * Replaced sessions go to their workers' lists as ended. -ENOMEM, -ENOSPC. */
+ * where the login brings none); at the limit of sessions a user, the longest silent one is replaced. One that is in its
+ * grace, or any of the user's whose secret the login shows, goes on instead: with its id, name, device and beginning.
+ * Replaced records go to their workers' lists as ended. -ENOMEM, -ENOSPC. */
 int table_login(struct table *, struct actor *, const struct login *, struct login_result *ret)
 	REQUIRES(role_worker);
 
@@ -110,9 +132,6 @@ int table_update(struct table *, struct actor *, struct session *, uint64_t id,
 /* End the session for 'reason'; false, and nothing done, where it had ended already. */
 bool table_end(struct table *, struct actor *, struct session *, uint64_t id, enum reason,
 	struct instant now) REQUIRES(role_worker);
-
-/* The connection is gone, the session stays until its timeout. False where it had ended already. */
-bool table_detach(struct table *, struct session *, uint64_t id) REQUIRES(role_worker);
 
 /* Begin to watch a user on behalf of a worker: from here on its events come to that worker's mailbox. The
  * snapshot's 'counter' says which events it holds already. -ENOMEM. */
@@ -144,6 +163,9 @@ uint32_t session_connection(const struct session *); /* CONNECTION_NONE: no conn
 enum reason session_end_reason(const struct session *) REQUIRES(role_worker); /* of one with id 0 */
 uint32_t session_timeout_ms(const struct session *) REQUIRES(role_worker);
 
+/* Owner, of a session from its list: it is in its grace, and has a connection that has yet to be closed: table_part(). */
+bool session_is_parting(const struct session *);
+
 /* Heard: bytes had come, and were stamped. False where the session has ended meanwhile: it is as if it had come from
  * the list as ended, and table_release() is told is_listed = true. */
 bool table_acquit(struct session *) REQUIRES(role_worker);
@@ -169,9 +191,17 @@ struct standstill {
 };
 
 struct verdict {
-	enum { VERDICT_EXPIRED, VERDICT_ALIVE, VERDICT_GRANTED, VERDICT_GONE } kind;
-	uint32_t lateness_ms; /* of an expiry: past the deadline in force */
-	uint32_t silence_ms; /* of an expiry: since the last byte; grants are in it */
+	enum {
+		VERDICT_EXPIRED, /* silent, and ended */
+		VERDICT_PARTED, /* silent, and in its grace now */
+		VERDICT_OVER, /* its grace was over: ended */
+		VERDICT_ALIVE,
+		VERDICT_GRANTED,
+		VERDICT_GONE,
+		VERDICT_N
+	} kind;
+	uint32_t lateness_ms; /* EXPIRED, PARTED, OVER: past the deadline in force */
+	uint32_t silence_ms; /* EXPIRED, PARTED: since the last byte; grants are in it */
 };
 
 /* Of a session that table_heard() sent. */
@@ -182,6 +212,7 @@ struct verdict table_judge(struct table *, struct actor *, struct session *,
 
 struct table_counts {
 	uint64_t sessions, users_online, users_known, users_remembered;
+	uint64_t sessions_in_grace; /* of the sessions */
 	uint64_t users_in_state[STATE_N]; /* as others see them; offline: known and not online */
 	uint64_t sessions_by_transport[TRANSPORT_N];
 	uint64_t bytes; /* what the table itself holds, about */

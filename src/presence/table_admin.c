@@ -2,7 +2,6 @@
 
 #include "presence/table_admin.h"
 
-#include "base/hash.h"
 #include "presence/table_private.h"
 
 #include <errno.h>
@@ -17,7 +16,8 @@ static void view_session(
 	ret->transport = (enum transport)s->transport;
 	ret->state = (enum state)s->state;
 	ret->since_ms = s->since_ms;
-	ret->last_seen_ms = wall_of(last_heard(t, s), now);
+	ret->last_seen_ms = last_seen_ms(t, s, now);
+	ret->is_reconnecting = is_in_grace(s);
 	ret->timeout_ms = s->timeout_ms;
 	ret->worker = s->worker;
 	ret->slot = s->slot;
@@ -214,11 +214,6 @@ struct kick {
 	struct cause cause; /* of the first one, the one updated last */
 };
 
-static uint64_t session_name(const struct table *t, const struct session *s)
-{
-	return hash_mix(atomic_load_explicit(&s->id, memory_order_relaxed) ^ t->id_key);
-}
-
 /* Ends the user's sessions, or the one of that name: as many as a batch takes. */
 static void kick_sessions(struct table *t, struct stripe *st, struct user *u, const uint64_t *name,
 	struct instant now, struct kick *k) REQUIRES(st->lock)
@@ -226,7 +221,8 @@ static void kick_sessions(struct table *t, struct stripe *st, struct user *u, co
 	struct session *next;
 	for (struct session *s = u->sessions; s && k->n < KICK_BATCH; s = next) {
 		next = s->next;
-		if (name && session_name(t, s) != *name)
+		if (name && session_name(t, atomic_load_explicit(&s->id, memory_order_relaxed)) !=
+				    *name)
 			continue;
 		if (k->n == 0)
 			k->cause = session_cause(t, st, s, REASON_KICKED, now);
@@ -282,27 +278,10 @@ unsigned table_kick_user(
 	return total;
 }
 
-/* The reverse of table_session_text(). */
-static bool parse_name(const char *text, size_t len, uint64_t *ret)
-{
-	uint64_t name = 0;
-	if (len != SESSION_TEXT_MAX - 1)
-		return false;
-	for (size_t i = 0; i < len; i++) {
-		if (text[i] >= '0' && text[i] <= '9')
-			name = name << 4 | (uint64_t)(text[i] - '0');
-		else if (text[i] >= 'a' && text[i] <= 'f')
-			name = name << 4 | (uint64_t)(text[i] - 'a' + 10);
-		else
-			return false;
-	}
-	*ret = name;
-	return true;
-}
-
 bool table_kick_session(struct table *t, struct actor *a, const char *user, size_t len,
 	const char *session, size_t session_len, struct instant now)
 {
 	uint64_t name;
-	return parse_name(session, session_len, &name) && kick(t, a, user, len, &name, now) > 0;
+	return secret_parse_name(session, session_len, &name) &&
+	       kick(t, a, user, len, &name, now) > 0;
 }

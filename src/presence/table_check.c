@@ -19,7 +19,7 @@
 
 /* What the stripes hold, all told, to be held against what the slabs hold. */
 struct totals {
-	uint64_t n_sessions, n_remembered;
+	uint64_t n_sessions, n_remembered, n_in_grace;
 	uint64_t n_by_transport[TRANSPORT_N];
 };
 
@@ -38,6 +38,26 @@ static bool device_equal(const struct session *a, const struct session *b)
 	       memcmp(session_device(a), session_device(b), a->device_len) == 0;
 }
 
+static const char *check_keep(struct session *s, uint64_t id)
+{
+	CHECK(!is_in_grace(s) || s->has_keep, "a session is in its grace and keeps nothing");
+	if (!s->has_keep) {
+		CHECK(s->grant.ms <= s->timeout_ms, "a session was granted more than its timeout");
+		return NULL;
+	}
+	const struct keep *k = s->keep;
+	CHECK(k->id == id, "a session keeps what is another's");
+	CHECK(k->holder == s, "a session is not the holder of what it keeps");
+	CHECK(is_in_grace(s) || k->grant.ms <= s->timeout_ms,
+		"a session was granted more than its timeout");
+	CHECK(!k->debtor || (k->debtor->has_keep && k->debtor->keep == k),
+		"whose baggage a session waits for knows nothing of it");
+	CHECK(!is_in_grace(s) || session_connection(s) == CONNECTION_NONE ||
+			atomic_load(&s->mark) == MARK_PARTING,
+		"a session in its grace has a connection that nobody closes");
+	return NULL;
+}
+
 static const char *check_session(
 	struct table *t, const struct stripe *st, const struct user *u, struct session *s)
 {
@@ -46,8 +66,6 @@ static const char *check_session(
 	CHECK(stripe_of_id(t, id) == st, "a session's id names another stripe than its user's");
 	CHECK(s->user == u, "a session does not name the user that it is of");
 	CHECK(s->worker < t->params.n_workers, "a session names a worker that there isn't");
-	CHECK((id >> STRIPE_BITS) % WORKERS_MAX == s->worker,
-		"a session's id names another worker");
 	CHECK(s->slot < t->slabs[s->worker].n_blocks * SLAB_BLOCK,
 		"a session's slot lies past its slab");
 	CHECK(slab_at(&t->slabs[s->worker], s->slot) == s, "a session's slot is not its own");
@@ -58,7 +76,7 @@ static const char *check_session(
 	CHECK(s->device_len <= DEVICE_MAX, "a device's name is too long");
 	CHECK(!s->status || s->status->len <= STATUS_MAX, "a status is too long");
 	CHECK(s->transport < TRANSPORT_N, "a session came in by no transport that there is");
-	CHECK(s->grant_ms <= s->timeout_ms, "a session was granted more than its timeout");
+	CHECK_PART(check_keep(s, id));
 	for (const struct session *other = s->next; other; other = other->next) {
 		CHECK(other != s, "a user's sessions go round in a ring");
 		CHECK(!device_equal(s, other), "a user has a device twice");
@@ -76,6 +94,7 @@ static const char *check_live(
 	for (struct session *s = u->sessions; s; s = s->next, n++) {
 		CHECK_PART(check_session(t, st, u, s));
 		stripe->n_by_transport[s->transport]++;
+		stripe->n_in_grace += is_in_grace(s);
 	}
 	CHECK(n <= t->params.max_sessions_per_user || n == 1,
 		"a user has more sessions than may be");
@@ -158,6 +177,8 @@ static const char *check_stripe_data(struct table *t, struct stripe *st, struct 
 	for (unsigned i = 0; i < TRANSPORT_N; i++)
 		CHECK(stripe.n_by_transport[i] == atomic_load(&st->n_by_transport[i]),
 			"a stripe miscounts its sessions by transport");
+	CHECK(stripe.n_in_grace == atomic_load(&st->n_in_grace),
+		"a stripe miscounts its sessions in grace");
 	CHECK_PART(check_remembered(t, st, stripe.n_remembered));
 	totals->n_sessions += stripe.n_sessions;
 	totals->n_remembered += stripe.n_remembered;
@@ -192,6 +213,9 @@ static const char *check_record(struct table *t, unsigned worker, uint32_t slot,
 	CHECK(id == 0 || has_stamp, "a free record has an id");
 	CHECK(id != 0 || (!s->user && s->device_len == 0 && !s->status),
 		"a record without a session holds on to something");
+	CHECK(id != 0 || !s->has_keep || s->keep->debtor == s,
+		"a record without a session keeps what it does not owe");
+	CHECK(has_stamp || !s->has_keep, "a free record keeps something");
 	*n_alive += id != 0;
 	return NULL;
 }

@@ -1,12 +1,16 @@
 /* The session table's inside, shared by its own files only: table.c (users, stripes, forgetting), login.c
- * (sessions begin, change, end) and verdict.c (the list of a worker, the watchdog). */
+ * (sessions begin, end), update.c (they change), grace.c (their connections end, and they wait), verdict.c (the list of a worker, the
+ * watchdog), table_admin.c and table_restore.c. */
 #ifndef PRESENCE_TABLE_PRIVATE_H
 #define PRESENCE_TABLE_PRIVATE_H
 
 #include "base/compiler.h"
+#include "base/hash.h"
 #include "base/telemetry.h"
+#include "presence/secret.h"
 #include "presence/stamps.h"
 #include "presence/table.h"
+#include "presence/table_grace.h"
 
 #include <assert.h>
 
@@ -37,12 +41,37 @@ struct text {
  *   LISTED -> HEARD   the owner, which then pushes it to the watchdog
  *   HEARD  -> QUIET   the watchdog, under the stripe's lock, where the session goes on
  *   HEARD  -> LISTED  the watchdog, which then pushes it back, where the session has ended
+ *   HEARD  -> PARTING the watchdog, which then pushes it back, where the session is in its grace and its
+ *                     connection has yet to be closed; from there as from LISTED
  *   QUIET  -> FREE    the owner, by compare-and-swap: the slot is given back
  *   LISTED -> FREE    the owner, having taken it from its list
  *   FREE   -> QUIET   the owner, when the slot is taken anew
  * Ends set the id to 0 first and swap the mark after; the owner sets QUIET first and looks at the id after; all of
  * it is sequentially consistent, so that one of the two sees the other and no ended session is overlooked. */
-enum mark { MARK_FREE, MARK_QUIET, MARK_LISTED, MARK_HEARD };
+enum mark { MARK_FREE, MARK_QUIET, MARK_LISTED, MARK_HEARD, MARK_PARTING };
+
+/* What a standstill added to a stamp, and the stamp that came of it; see last_heard(). */
+struct grant {
+	uint32_t stamp, ms;
+};
+
+/* What is kept of a session whose connection has gone, or is being replaced by one that resumes it: so few have it that the
+ * record has no more than a pointer to it, where else its grants are.
+ *
+ * The session that has it is its holder. Whom the old connection watched its own worker has to pack: until that is done
+ * the old record, a debtor, has it too. It is freed with the later of the two. */
+struct keep {
+	/* const: of the session, and so of its stripe, whose lock guards the rest */
+	uint64_t id;
+	struct session *holder, *debtor; /* NULL: gone; packed, or not wanted any more */
+	struct baggage baggage;
+	struct grant grant;
+	/* In grace: */
+	uint64_t at_ms, last_seen_ms; /* Unix time: of the end; of the last byte */
+	struct evidence evidence; /* of the end */
+	uint32_t length_ms; /* of the grace */
+	uint32_t deadline; /* the stamp that it made: another one says that bytes came after all */
+};
 
 struct session {
 	/* atomic: 0 while there is no session here; set and cleared under the lock of the stripe that the
@@ -53,8 +82,9 @@ struct session {
 	/* const while the id lives */
 	uint8_t worker;
 	/* guarded: the stripe's lock; once the id is 0: owner */
-	uint8_t state : 4; /* enum state */
-	uint8_t end_reason : 4; /* enum reason */
+	uint8_t state : 3; /* enum state */
+	uint8_t has_keep : 1; /* which of the union below holds */
+	uint8_t end_reason : 4; /* enum reason; of a live session: UNKNOWN, or it is in its grace */
 	uint8_t device_len; /* 0: its name is made up from the id */
 	uint32_t
 		slot : 24; /* const: the record's own. Read as below, or by the owner: see transport */
@@ -67,9 +97,12 @@ struct session {
 	/* owned by whichever list the record is in */
 	struct mailbox_link link;
 	uint64_t since_ms; /* Unix time of the login */
+	/* guarded: as state */
+	union {
+		struct grant grant;
+		struct keep *keep;
+	};
 	uint32_t timeout_ms; /* const while the id lives */
-	/* guarded: what a standstill added to the stamp, and the stamp that came of it; see last_heard() */
-	uint32_t granted_stamp, grant_ms;
 	/* atomic: owner -> watchdog */
 	_Atomic uint32_t connection;
 	/* owner: whichever list the record is in, or is on its way to: how far past its deadline it was nominated, and
@@ -78,8 +111,9 @@ struct session {
 };
 static_assert(sizeof(struct session) == 88,
 	"8+1+1+1+1+4 id, mark, worker, state, reason, slot and transport; 4*8 pointers; "
-	"8 link; 8 since; 4*4 timeout, grant, connection; 2*2 evidence");
+	"8 link; 8 since; 8 grant or keep; 2*4 timeout, connection; 2*2 evidence");
 enum { LATE_UNKNOWN = UINT16_MAX };
+static_assert(STATE_N <= 1 << 3, "a state has 3 bits");
 static_assert(STAMPS_CHUNK * STAMPS_CHUNKS_MAX <= 1 << 24, "a slot's number has 24 bits");
 static_assert(TRANSPORT_N <= 1 << 3, "a transport has 3 bits");
 
@@ -123,6 +157,7 @@ struct stripe {
 	_Atomic uint32_t
 		n_in_state[N_VISIBLE_STATES]; /* users, by what others see; [0], offline, unused */
 	_Atomic uint32_t n_by_transport[TRANSPORT_N]; /* sessions */
+	_Atomic uint32_t n_in_grace; /* of them */
 } CACHE_ALIGNED;
 
 enum { SLAB_BLOCK = 512, SLAB_BLOCKS_MAX = STAMPS_CHUNK * STAMPS_CHUNKS_MAX / SLAB_BLOCK };
@@ -140,8 +175,10 @@ struct table {
 	/* const after start */
 	struct table_params params;
 	uint64_t seed, id_key;
+	unsigned char secret_key[SECRET_KEY_LEN];
 	struct slab *slabs;
 	struct stripe *stripes;
+	uint64_t n_restored; /* sessions: which worker's turn it is */
 	/* atomic: any -> any */
 	_Atomic uint64_t n_remembered, n_tickets;
 	/* atomic: holder of the stripe's lock -> whoever forgets. The ticket of each stripe's oldest
@@ -152,6 +189,26 @@ struct table {
 static inline const char *session_device(const struct session *s)
 {
 	return s->device_len > DEVICE_HERE_MAX ? s->device.there : s->device.here;
+}
+
+/* Ended, as its user's watchers have not been told yet. Under the lock, of a live session. */
+static inline bool is_in_grace(const struct session *s)
+{
+	return s->end_reason != REASON_UNKNOWN;
+}
+
+static inline struct grant *session_grant(struct session *s)
+{
+	return s->has_keep ? &s->keep->grant : &s->grant;
+}
+static inline const struct grant *session_grant_const(const struct session *s)
+{
+	return s->has_keep ? &s->keep->grant : &s->grant;
+}
+
+static inline uint64_t session_name(const struct table *t, uint64_t id)
+{
+	return hash_mix(id ^ t->id_key);
 }
 
 static inline struct stripe_data *stripe_data(struct stripe *st) REQUIRES(st->lock)
@@ -217,6 +274,10 @@ struct user *user_settle(struct table *, struct stripe *st, struct user *) REQUI
 /* Told to the watchers that the user looks different now: takes a number, makes the event, queues it. */
 void user_tell(struct table *, struct actor *, struct stripe *st, struct user *, enum reason,
 	const struct cause *, struct instant now) REQUIRES(st->lock);
+/* The same of a change that happened at 'at_ms', or, where others happened since, with the last of them. */
+void user_tell_late(struct table *, struct actor *, struct stripe *st, struct user *, enum reason,
+	uint64_t at_ms, const struct cause *, struct instant now) REQUIRES(st->lock);
+void count_in_state(struct stripe *st, enum state, int n) REQUIRES(st->lock);
 void user_snapshot(struct table *, struct stripe *st, const struct user *, struct instant now,
 	struct snapshot *ret) REQUIRES(st->lock);
 /* After the lock was released: buckets that are too few become more; too many remembered are forgotten. */
@@ -225,26 +286,63 @@ void table_forget(struct table *, struct actor *);
 
 /* --- sessions: login.c, verdict.c --- */
 
-/* When the session was last heard, on the stamp's clock. */
+/* When the session was last heard, on the stamp's clock; not of one in its grace, whose stamp is the end of that. */
 uint32_t last_heard(struct table *, const struct session *);
+/* When it was last heard, as Unix time. */
+uint64_t last_seen_ms(struct table *, const struct session *, struct instant now);
 
 /* Texts that nobody refers to any more, for free() once the lock is released. */
 struct debris {
 	char *device;
 	struct text *status;
+	struct keep *keep;
 };
 
 void debris_free(struct debris *);
 /* Takes the session off its user, under the lock of its stripe. What comes of it for the user is the caller's. */
 struct debris session_finish(struct table *, struct stripe *st, struct session *, enum reason,
 	struct instant now) REQUIRES(st->lock);
+/* The same of one that another record goes on with: what was last seen of it is no news, and what it keeps has been
+ * taken over. */
+struct debris session_unlink(struct table *, struct stripe *st, struct session *, enum reason)
+	REQUIRES(st->lock);
+enum counter counter_of_end(enum reason);
+struct session **place_of(struct user *, const struct session *);
+void count_in_grace(struct stripe *st, int n) REQUIRES(st->lock);
 /* What is known of a live session that is about to change, or has changed, how its user looks, for 'reason'. Where nobody
  * follows all events nothing is looked up. The watchdog fills in what it knows of a timeout. */
 struct cause session_cause(struct table *, struct stripe *st, const struct session *, enum reason,
 	struct instant now) REQUIRES(st->lock);
+/* Its user was last seen when the session was; an invisible one shows nothing. */
+void note_seen(struct table *, const struct session *, struct instant now);
 /* Unix time of a moment on the stamp's clock. */
 uint64_t wall_of(uint32_t mono_ms, struct instant now);
 /* Puts a session that somebody else has ended on its worker's list, unless it is in one. */
 void session_list(struct table *, struct actor *, struct session *);
+/* A free record of the worker's slab, its stamp stored. Its id is 0 until the login gives it one. */
+int take_record(struct table *, unsigned worker, uint32_t first_stamp, struct session **ret)
+	REQUIRES(role_worker);
+void give_record(struct table *, struct session *) REQUIRES(role_worker);
+struct text *text_new(const char *bytes, size_t len); /* NULL: no memory */
+/* An id for a session of the stripe's, that no other ever had. */
+uint64_t next_id(struct table *, const struct stripe *, unsigned worker) REQUIRES(role_worker);
+void count_session(struct stripe *st, const struct session *, int n) REQUIRES(st->lock);
+
+/* --- what is kept: grace.c --- */
+
+void keep_free(struct keep *); /* with what is in it; NULL is fine */
+/* The actor's spare is there, outside any lock, where the table has a grace; else, and where memory is refused, not. */
+void keep_spare_fill(const struct table *, struct actor *);
+/* The session has a keep from here on; it had none. Grants move there. */
+void keep_give(struct session *, struct keep *);
+/* It has none any more; NULL where somebody else still has it, else for free(). Also where it has none. */
+struct keep *keep_drop(struct session *) WARN_UNUSED;
+/* The session has ended for 'reason', as watchers are told when its grace is over; its stamp is not touched. Its keep, or
+ * where it has none the actor's spare; false, and nothing done, where there is neither. */
+bool grace_begin(struct table *, struct actor *, struct stripe *st, struct session *, enum reason,
+	const struct cause *, struct instant now) REQUIRES(st->lock);
+/* It goes on. What is for keep_free(). */
+struct keep *grace_undo(struct table *, struct stripe *st, struct session *)
+	REQUIRES(st->lock) WARN_UNUSED;
 
 #endif

@@ -73,22 +73,26 @@ void table_heard(struct table *t, struct actor *a, struct session *s, uint32_t n
 
 /* --- the watchdog judges --- */
 
-/* More time for a session that was last heard before the standstill ended, once; the deadline now in force. */
+/* More time for a session that was last heard before the standstill ended, once; the deadline now in force. In a grace too:
+ * those who would come back could not. */
 static uint32_t grant(
 	struct table *t, struct session *s, uint32_t stamp, const struct standstill *still)
 {
-	if (!still->is_set || (s->grant_ms > 0 && stamp == s->granted_stamp))
+	struct grant *g = session_grant(s);
+	uint32_t length_ms = is_in_grace(s) ? s->keep->length_ms : s->timeout_ms;
+	if (!still->is_set || (g->ms > 0 && stamp == g->stamp))
 		return stamp;
-	if ((int32_t)(stamp - s->timeout_ms - still->end_ms) >= 0)
+	if ((int32_t)(stamp - length_ms - still->end_ms) >= 0)
 		return stamp;
-	uint32_t more = still->gap_ms < s->timeout_ms ? still->gap_ms : s->timeout_ms;
+	/* A grace goes on with what was left of it: all of the standstill that it saw. */
+	uint32_t most = is_in_grace(s) ? still->end_ms - (stamp - length_ms) : length_ms;
+	uint32_t more = still->gap_ms < most ? still->gap_ms : most;
 	uint32_t longer = stamp + more;
 	/* Swapped, so that a stamp that the owner stores just now is not lost. Relaxed: see stamps.h. */
 	if (!atomic_compare_exchange_strong_explicit(session_stamp(t, s), &stamp, longer,
 		    memory_order_relaxed, memory_order_relaxed))
 		return stamp;
-	s->grant_ms = more;
-	s->granted_stamp = longer;
+	*g = (struct grant){.stamp = longer, .ms = more};
 	session_changed(t, s);
 	return longer;
 }
@@ -109,10 +113,31 @@ static struct cause cause_of_timeout(struct table *t, struct stripe *st, const s
 	return cause;
 }
 
-/* The verdict itself, under the stripe's lock. */
-static struct verdict judge(struct table *t, struct session *s, uint64_t id,
-	const struct standstill *still, uint32_t now_ms)
+/* A silent session goes into its grace: PARTED. EXPIRED where there was no memory for it, ALIVE where its owner has stamped
+ * it just now. */
+static int part(struct table *t, struct actor *a, struct stripe *st, struct session *s,
+	uint32_t stamp, struct instant now) REQUIRES(st->lock)
 {
+	struct cause cause = cause_of_timeout(t, st, s, (uint32_t)now.mono_ms - stamp, now);
+	if (!grace_begin(t, a, st, s, REASON_TIMEOUT, &cause, now))
+		return VERDICT_EXPIRED;
+	/* Swapped, as in grant(). */
+	if (!atomic_compare_exchange_strong_explicit(session_stamp(t, s), &stamp, s->keep->deadline,
+		    memory_order_relaxed, memory_order_relaxed)) {
+		keep_free(a->keep);
+		a->keep = grace_undo(t, st, s);
+		return VERDICT_ALIVE;
+	}
+	if (session_connection(s) != CONNECTION_NONE && !s->keep->debtor)
+		s->keep->debtor = s;
+	return VERDICT_PARTED;
+}
+
+/* The verdict itself, under the stripe's lock. */
+static struct verdict judge(struct table *t, struct actor *a, struct stripe *st, struct session *s,
+	uint64_t id, const struct standstill *still, struct instant now) REQUIRES(st->lock)
+{
+	uint32_t now_ms = (uint32_t)now.mono_ms;
 	if (atomic_load_explicit(&s->id, memory_order_relaxed) != id)
 		return (struct verdict){.kind = VERDICT_GONE};
 	uint32_t stamp = atomic_load_explicit(session_stamp(t, s), memory_order_relaxed);
@@ -121,9 +146,50 @@ static struct verdict judge(struct table *t, struct session *s, uint64_t id,
 	uint32_t deadline = grant(t, s, stamp, still);
 	if (!stamp_is_stale(deadline, now_ms))
 		return (struct verdict){.kind = VERDICT_GRANTED};
-	return (struct verdict){.kind = VERDICT_EXPIRED,
+	if (is_in_grace(s))
+		return (struct verdict){.kind = VERDICT_OVER, .lateness_ms = now_ms - deadline};
+	struct verdict silent = {.kind = VERDICT_EXPIRED,
 		.lateness_ms = now_ms - deadline,
 		.silence_ms = now_ms - last_heard(t, s)};
+	if (t->params.grace_ms > 0)
+		silent.kind = part(t, a, st, s, deadline, now);
+	return silent;
+}
+
+/* A session that was judged goes where it belongs: what is done with it under the lock. */
+struct sentence {
+	struct debris debris;
+	struct user *spent;
+	enum reason reason; /* of an end */
+	bool is_parting; /* a connection is to be closed */
+};
+
+static void end_judged(struct table *t, struct actor *a, struct stripe *st, struct session *s,
+	uint32_t lateness_ms, struct instant now, struct sentence *ret) REQUIRES(st->lock)
+{
+	struct user *u = s->user;
+	struct look before = user_look(u);
+	bool was_in_grace = is_in_grace(s);
+	uint64_t at_ms = was_in_grace ? s->keep->at_ms : now.wall_ms;
+	ret->reason = was_in_grace ? (enum reason)s->end_reason : REASON_TIMEOUT;
+	struct cause cause = was_in_grace ? session_cause(t, st, s, ret->reason, now)
+					  : cause_of_timeout(t, st, s, lateness_ms, now);
+	if (was_in_grace)
+		cause.evidence = s->keep->evidence;
+	ret->debris = session_finish(t, st, s, ret->reason, now);
+	if (!look_equal(before, user_look(u)))
+		user_tell_late(t, a, st, u, ret->reason, at_ms, &cause, now);
+	ret->spent = user_settle(t, st, u);
+}
+
+static void count_verdict(struct actor *a, const struct verdict *v, enum reason reason)
+{
+	if (v->kind == VERDICT_PARTED)
+		counter_add(a->counters, COUNTER_grace_began, 1);
+	if (v->kind == VERDICT_OVER)
+		counter_add(a->counters, COUNTER_grace_over, 1);
+	if (v->kind == VERDICT_EXPIRED || v->kind == VERDICT_OVER)
+		counter_add(a->counters, counter_of_end(reason), 1);
 }
 
 struct verdict table_judge(struct table *t, struct actor *a, struct session *s,
@@ -132,37 +198,33 @@ struct verdict table_judge(struct table *t, struct actor *a, struct session *s,
 	debug_check(atomic_load(&s->mark) == MARK_HEARD);
 	uint64_t id = atomic_load(&s->id);
 	struct verdict verdict = {.kind = VERDICT_GONE};
-	struct debris debris = {.device = NULL};
-	struct user *spent = NULL;
+	struct sentence sentence = {.spent = NULL};
 
 	if (id != 0) {
 		struct stripe *st = stripe_of_id(t, id);
 		event_spares_fill(&a->spares);
+		keep_spare_fill(t, a);
 		lock_acquire(&st->lock);
-		verdict = judge(t, s, id, still, (uint32_t)now.mono_ms);
-		if (verdict.kind == VERDICT_EXPIRED) {
-			struct user *u = s->user;
-			struct look before = user_look(u);
-			struct cause cause = cause_of_timeout(t, st, s, verdict.lateness_ms, now);
-			debris = session_finish(t, st, s, REASON_TIMEOUT, now);
-			if (!look_equal(before, user_look(u)))
-				user_tell(t, a, st, u, REASON_TIMEOUT, &cause, now);
-			spent = user_settle(t, st, u);
-		} else if (verdict.kind != VERDICT_GONE) {
-			/* Under the lock: an end that comes after it finds the mark quiet. */
+		verdict = judge(t, a, st, s, id, still, now);
+		bool has_ended = verdict.kind == VERDICT_EXPIRED || verdict.kind == VERDICT_OVER;
+		if (has_ended)
+			end_judged(t, a, st, s, verdict.lateness_ms, now, &sentence);
+		sentence.is_parting =
+			verdict.kind == VERDICT_PARTED && session_connection(s) != CONNECTION_NONE;
+		/* Under the lock: an end that comes after it finds the mark quiet. */
+		if (!has_ended && verdict.kind != VERDICT_GONE && !sentence.is_parting)
 			atomic_store(&s->mark, MARK_QUIET);
-		}
 		lock_release(&st->lock);
 	}
-	debris_free(&debris);
-	free(spent);
-	if (verdict.kind == VERDICT_EXPIRED) {
-		counter_add(a->counters, COUNTER_ended_timeout, 1);
+	debris_free(&sentence.debris);
+	free(sentence.spent);
+	count_verdict(a, &verdict, sentence.reason);
+	bool has_ended = verdict.kind == VERDICT_EXPIRED || verdict.kind == VERDICT_OVER;
+	if (has_ended)
 		table_forget(t, a);
-	}
-	if (verdict.kind == VERDICT_EXPIRED || verdict.kind == VERDICT_GONE) {
-		/* Back to its worker, which closes the connection and gives the record back. */
-		atomic_store(&s->mark, MARK_LISTED);
+	if (has_ended || verdict.kind == VERDICT_GONE || sentence.is_parting) {
+		/* Back to its worker, which closes the connection and, of an ended one, gives the record back. */
+		atomic_store(&s->mark, sentence.is_parting ? MARK_PARTING : MARK_LISTED);
 		if (mailbox_push(t->params.mailboxes[s->worker], &s->link))
 			a->wake_workers |= UINT64_C(1) << s->worker;
 	}

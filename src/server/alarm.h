@@ -1,5 +1,5 @@
 /* Alarms: when connections are to be looked at although nothing comes from them (a ping is due, a token expires, a
- * message has been open for long).
+ * message has been open for long, a welcome has waited for long).
  *
  * A binary heap by time. An alarm is for a connection's number and generation: of one that is gone it is dropped when its
  * time comes, which is why nobody sets one further ahead than ALARM_MAX_MS, and looks again then.
@@ -13,7 +13,7 @@
 enum { ALARM_MAX_MS = 60 * 1000 };
 
 /* What for. A connection has at most one alarm of each kind; who rings it sets the next. */
-enum alarm_kind { ALARM_PING, ALARM_EXPIRY, ALARM_OPEN_MESSAGE, ALARM_N };
+enum alarm_kind { ALARM_PING, ALARM_EXPIRY, ALARM_OPEN_MESSAGE, ALARM_ARRIVAL, ALARM_N };
 
 struct alarm {
 	uint64_t due_ms : 56, kind : 8;

@@ -15,6 +15,7 @@
 #include "base/lock.h"
 #include "presence/table.h"
 #include "presence/watch.h"
+#include "presence/watch_pack.h"
 #include "wire/message.h"
 
 #include <assert.h>
@@ -73,6 +74,17 @@ struct watching {
 	struct watching *next; /* among those being taken down */
 };
 
+/* A login that goes on with a session by its secret: until it has been told whom that watches, its connection is not
+ * read. The welcome itself waits for what another worker has to pack. */
+struct arrival {
+	struct watch_pack *watches; /* those not told yet; NULL: none */
+	bool is_welcome; /* said */
+	uint32_t heartbeat_ms;
+	char id[MESSAGE_ID_TEXT_MAX]; /* of the hello */
+	size_t id_len, user_len, device_len; /* device_len 0: it is the session's name */
+	char user[USER_MAX], device[DEVICE_MAX];
+};
+
 /* What a session was let in with. */
 struct pass {
 	struct watchlist *watch; /* the token's claim; NULL: it has none */
@@ -94,6 +106,7 @@ struct side {
 		pass; /* who it is and whom it may watch; NULL: whom it may watch needs no asking */
 	struct address *peer; /* as the PROXY header said; NULL: the socket's own */
 	uint64_t peer_key; /* of the address that it is counted by */
+	struct arrival *arrival;
 	struct rate rate; /* of messages, once they came faster than it */
 	bool has_rate;
 	bool is_local_proxy; /* a trusted proxy's own connection */
@@ -129,6 +142,7 @@ struct connection {
 	bool was_expired : 1; /* linger: bytes that still come were a mistake of ours */
 	bool is_deferred : 1; /* what was kept is to be used up, in a turn with time for it */
 	bool was_pinged : 1; /* in the present silence */
+	bool is_arriving : 1; /* has an arrival; is_deferred too */
 	uint8_t stage; /* enum stage */
 };
 static_assert(sizeof(struct connection) == 64,

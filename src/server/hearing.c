@@ -38,8 +38,14 @@ void hearing_collect(struct worker *w)
 	struct mailbox_link *next;
 	for (struct mailbox_link *link = mailbox_take_links(w->mailbox); link; link = next) {
 		next = link->next;
-		bool has_ended = session_id(session_from_link(link)) == 0;
-		append(has_ended ? &w->ended_end : &w->to_hear_end, link);
+		struct session *s = session_from_link(link);
+		/* Whom others wait for is heard of at once, though there is nothing to hear. */
+		if (session_id(s) == 0 && table_owes_baggage(s) == 0)
+			append(&w->ended_end, link);
+		else if (session_is_parting(s))
+			append(&w->to_part_end, link);
+		else
+			append(&w->to_hear_end, link);
 	}
 }
 
@@ -50,17 +56,34 @@ static void excuse(struct worker *w, struct connection *c) REQUIRES(role_worker)
 	atomic_store_explicit(c->u.live.stamp, w->stamp_ms + c->timeout_ms, memory_order_relaxed);
 }
 
+/* Of a session that has ended elsewhere: whom it watched, for who goes on with it. */
+static void deliver(struct worker *w, struct session *s, struct connection *c) REQUIRES(role_worker)
+{
+	uint64_t owed = table_owes_baggage(s);
+	if (owed && c)
+		table_deliver_baggage(w->table, &w->actor, s, owed, roster_pack(w, c));
+}
+
 static void hear(struct worker *w, struct session *s) REQUIRES(role_worker)
 {
 	uint32_t fd = session_connection(s);
 	struct connection *c = fd == CONNECTION_NONE ? NULL : connections_at(&w->connections, fd);
 	if (session_id(s) == 0) {
+		deliver(w, s, c);
 		append(&w->ended_end, session_link(s));
 		return;
 	}
 	if (!c) { /* it was detached after the nomination */
 		table_heard(w->table, &w->actor, s, (uint32_t)w->now.mono_ms);
 		worker_count(w, COUNTER_heard_silent);
+		return;
+	}
+	if (c->is_arriving) { /* what it waits for may be there */
+		excuse(w, c);
+		if (table_acquit(s))
+			arrival_look(w, c, false);
+		else
+			append(&w->ended_end, session_link(s));
 		return;
 	}
 	enum heard heard = HEARD_BYTES;
@@ -85,6 +108,35 @@ static void hear(struct worker *w, struct session *s) REQUIRES(role_worker)
 		append(&w->ended_end, session_link(s));
 }
 
+/* Parts with the connection of a session that the watchdog has put in its grace. */
+static void part(struct worker *w, struct session *s) REQUIRES(role_worker)
+{
+	uint32_t fd = session_connection(s);
+	struct connection *c = fd == CONNECTION_NONE ? NULL : connections_at(&w->connections, fd);
+	uint64_t id = session_id(s);
+	if (id != 0 && !c) { /* it has gone by itself */
+		if (!table_acquit(s))
+			append(&w->ended_end, session_link(s));
+		return;
+	}
+	switch (id != 0 ? table_part(w->table, s, id) : PARTING_ENDED) {
+	case PARTING_ENDED:
+		deliver(w, s, c);
+		append(&w->ended_end, session_link(s));
+		return;
+	case PARTING_ALIVE:
+		worker_count(w, COUNTER_heard_alive);
+		return;
+	case PARTING_CLOSE:
+		break;
+	}
+	table_deliver_baggage(w->table, &w->actor, s, id, roster_pack(w, c));
+	worker_let_go(w, c);
+	output_cut(w, c);
+	reply_bye(&w->out, NULL, 0, REASON_TIMEOUT, UINT64_MAX);
+	worker_farewell(w, c, reason_close_code(REASON_TIMEOUT), true);
+}
+
 bool hearing_hear(struct worker *w, uint64_t until_ns)
 {
 	struct mailbox_link *link;
@@ -94,8 +146,15 @@ bool hearing_hear(struct worker *w, uint64_t until_ns)
 		if (w->now_ns >= until_ns)
 			break;
 	}
+	/* Nobody is told of these: no watcher has to go before them. */
+	while (!w->to_hear && (link = take(&w->to_part, &w->to_part_end))) {
+		worker_tick(w);
+		part(w, session_from_link(link));
+		if (w->now_ns >= until_ns)
+			break;
+	}
 	shared_wake(w->shared, &w->actor, w->index);
-	return !w->to_hear;
+	return !w->to_hear && !w->to_part;
 }
 
 /* Parts with a session that was ended elsewhere. */

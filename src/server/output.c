@@ -187,7 +187,7 @@ static uint64_t tell(struct worker *w, const struct watched *u) REQUIRES(role_wo
 void output_flush(struct worker *w, struct connection *c)
 {
 	struct watching *watching = connection_watching(c);
-	if (c->phase != PHASE_LIVE || c->output || c->is_broken || !watching)
+	if (c->phase != PHASE_LIVE || c->output || c->is_broken || c->is_arriving || !watching)
 		return;
 	struct watcher *watcher = &watching->watcher;
 	struct watch *watch;

@@ -92,6 +92,7 @@ static void forget_side(struct worker *w, struct connection *c) REQUIRES(role_wo
 		per_address_leave(w->shared->per_address, side->peer_key);
 	tls_free(side->tls);
 	pass_free(side->pass);
+	arrival_free(side->arrival);
 	free(side->peer);
 	free(side);
 	c->side = NULL;
@@ -209,27 +210,46 @@ void worker_let_go(struct worker *w, struct connection *c)
 void worker_leave_session(struct worker *w, struct connection *c, bool is_listed)
 {
 	struct session *s = c->u.live.session;
+	uint64_t owed = session_id(s) == 0 ? table_owes_baggage(s) : 0;
+	if (owed)
+		table_deliver_baggage(w->table, &w->actor, s, owed, roster_pack(w, c));
 	worker_let_go(w, c);
 	table_release(w->table, s, is_listed);
+}
+
+/* The baggage of a connection that ends, where there is a grace in which somebody may ask for it. */
+static struct baggage pack(struct worker *w, const struct connection *c) REQUIRES(role_worker)
+{
+	return table_has_grace(w->table) ? roster_pack(w, c) : (struct baggage){.watches = NULL};
 }
 
 void worker_end_session(struct worker *w, struct connection *c, enum reason reason)
 {
 	struct session *s = c->u.live.session;
 	uint64_t id = session_id(s);
-	if (id != 0 && table_end(w->table, &w->actor, s, id, reason, w->now))
+	bool is_loss = reason == REASON_CLOSED || reason == REASON_RESET;
+	enum loss loss = LOSS_STALE;
+	if (id != 0 && is_loss)
+		loss = table_lose(w->table, &w->actor, s, id, reason, pack(w, c), w->now);
+	else if (id != 0 && table_end(w->table, &w->actor, s, id, reason, w->now))
+		loss = LOSS_ENDED;
+	if (loss != LOSS_STALE)
 		log_debug("session ended", LOG_TEXT("reason", reason_word(reason)),
-			LOG_U64("worker", w->index));
-	worker_leave_session(w, c, false);
+			LOG_U64("worker", w->index), LOG_BOOL("grace", loss == LOSS_KEPT));
+	if (loss == LOSS_KEPT)
+		worker_let_go(w, c);
+	else
+		worker_leave_session(w, c, false);
 }
 
 void worker_detach_session(struct worker *w, struct connection *c)
 {
 	struct session *s = c->u.live.session;
 	uint64_t id = session_id(s);
-	worker_let_go(w, c);
-	if (!table_detach(w->table, s, id))
-		table_release(w->table, s, false);
+	if (id != 0 && table_detach(w->table, &w->actor, s, id, pack(w, c)))
+		worker_let_go(w, c);
+	else
+		worker_leave_session(w, c, false);
 }
 
 /* --- reading --- */
@@ -368,6 +388,8 @@ void worker_read_any(struct worker *w, struct connection *c)
 		stage_take_proxy(w, c);
 	else if (c->stage == STAGE_TLS)
 		stage_shake_hands(w, c);
+	else if (c->is_arriving)
+		arrival_go_on(w, c);
 	else if (c->is_deferred && w->n_signatures >= SIGNATURES_PER_TURN)
 		worker_want_read(w, c); /* to be put off again it need not be read again */
 	else if (c->is_deferred)
@@ -378,6 +400,8 @@ void worker_read_any(struct worker *w, struct connection *c)
 
 bool peer_resume(struct worker *w, struct connection *c)
 {
+	if (c->is_arriving)
+		return true; /* what it said waits until it has been told of its watches */
 	if (c->is_deferred) /* there may be more in the socket, and its edge is gone */
 		worker_want_read(w, c);
 	c->is_deferred = false;
@@ -487,6 +511,10 @@ void peer_ring(struct worker *w, unsigned max)
 			break;
 		case ALARM_OPEN_MESSAGE:
 			ring_for_open_message(w, c);
+			break;
+		case ALARM_ARRIVAL:
+			if (c->phase == PHASE_LIVE && c->is_arriving)
+				arrival_look(w, c, true);
 			break;
 		case ALARM_N:
 			break;

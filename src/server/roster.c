@@ -11,6 +11,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of a part: the longest object, its comma, and the closing. */
+enum { PRESENCE_ROOM = SNAPSHOT_JSON_MAX(USER_MAX, STATUS_MAX) + 32 };
+
 /* Where the names of a reply come from: a message, or the roster that was kept of one. */
 struct names {
 	const struct message *message; /* NULL: the roster */
@@ -87,13 +90,11 @@ static bool append_presence(struct worker *w, struct connection *c, enum request
 static bool tell_presences(struct worker *w, struct connection *c, enum request request,
 	const char *id, size_t id_len, struct names *names) REQUIRES(role_worker)
 {
-	/* Of a part: the longest object, its comma, and the closing. */
-	enum { ROOM = SNAPSHOT_JSON_MAX(USER_MAX, STATUS_MAX) + 32 };
 	for (;;) {
 		size_t began = w->out.len;
 		reply_presences_open(&w->out, id, id_len, request);
 		bool is_first = true;
-		while (has_name(names) && w->out.len - began + ROOM <= REPLY_PART_MAX) {
+		while (has_name(names) && w->out.len - began + PRESENCE_ROOM <= REPLY_PART_MAX) {
 			if (!is_first)
 				buffer_append(&w->out, ",", 1);
 			is_first = false;
@@ -158,31 +159,38 @@ static void end_watch(struct worker *w, struct watch *watch) REQUIRES(role_worke
 	atomic_fetch_sub_explicit(&w->shared->n_watches, 1, memory_order_relaxed);
 }
 
+/* Enters a watch; where it is there already '*ret' is NULL. */
+static enum wire_error add_watch(struct worker *w, struct watching *watching, struct slice name,
+	struct watch **ret) REQUIRES(role_worker)
+{
+	const struct server_params *params = &w->shared->params;
+	uint64_t hash = table_hash(w->table, name.text, name.len);
+	*ret = NULL;
+	if (watch_find(w->watches, &watching->watcher, name.text, name.len, hash))
+		return WIRE_OK;
+	uint64_t total = atomic_fetch_add_explicit(&w->shared->n_watches, 1, memory_order_relaxed);
+	enum wire_error error = WIRE_OK;
+	if (watching->watcher.n_watches >= params->max_watches ||
+		total >= params->max_watches_total)
+		error = WIRE_ERROR_TOO_MANY_WATCHES;
+	else if (watch_add(w->watches, &watching->watcher, name.text, name.len, hash, ret))
+		error = WIRE_ERROR_SERVER_FULL;
+	if (error)
+		atomic_fetch_sub_explicit(&w->shared->n_watches, 1, memory_order_relaxed);
+	return error;
+}
+
 /* Enters watches for all the names; on a limit, or out of memory, those of this request are taken back. */
 static enum wire_error add_watches(
 	struct worker *w, struct watching *watching, const struct message *m) REQUIRES(role_worker)
 {
-	const struct server_params *params = &w->shared->params;
-	struct watch *added[REQUEST_USERS_MAX];
+	struct watch *added[REQUEST_USERS_MAX], *watch;
 	size_t n = 0;
 	enum wire_error error = WIRE_OK;
 	for (size_t i = 0; i < m->n_users && !error; i++) {
-		struct slice name = message_user(m, i);
-		uint64_t hash = table_hash(w->table, name.text, name.len);
-		if (watch_find(w->watches, &watching->watcher, name.text, name.len, hash))
-			continue;
-		uint64_t total =
-			atomic_fetch_add_explicit(&w->shared->n_watches, 1, memory_order_relaxed);
-		if (watching->watcher.n_watches >= params->max_watches ||
-			total >= params->max_watches_total)
-			error = WIRE_ERROR_TOO_MANY_WATCHES;
-		else if (watch_add(w->watches, &watching->watcher, name.text, name.len, hash,
-				 &added[n]))
-			error = WIRE_ERROR_SERVER_FULL;
-		else
-			n++;
-		if (error)
-			atomic_fetch_sub_explicit(&w->shared->n_watches, 1, memory_order_relaxed);
+		error = add_watch(w, watching, message_user(m, i), &watch);
+		if (watch)
+			added[n++] = watch;
 	}
 	if (error) {
 		for (size_t i = 0; i < n; i++)
@@ -277,6 +285,61 @@ void roster_query(struct worker *w, struct connection *c, const struct message *
 	worker_count(w, COUNTER_queries);
 	struct names names = {.message = m};
 	tell_presences(w, c, REQUEST_QUERY, m->id, m->id_len, &names);
+}
+
+/* --- of a session that somebody goes on with --- */
+
+struct baggage roster_pack(struct worker *w, const struct connection *c)
+{
+	const struct watching *watching = connection_watching(c);
+	const struct arrival *arrival = c->side ? c->side->arrival : NULL;
+	struct baggage baggage = {.watches = NULL};
+	if (watch_pack_new(watching ? &watching->watcher : NULL, arrival ? arrival->watches : NULL,
+		    &baggage.watches)) {
+		worker_count(w, COUNTER_out_of_memory);
+		baggage.is_lost = true;
+	}
+	return baggage;
+}
+
+/* One name out of a pack, where it may be watched by now; its presence behind a comma, but for the first. */
+static void restore(struct worker *w, struct connection *c, struct slice name, bool *is_first)
+	REQUIRES(role_worker)
+{
+	struct watching *watching = watching_of(c);
+	struct watch *watch;
+	if (!pass_allows(w, c, name))
+		return;
+	enum wire_error error =
+		watching ? add_watch(w, watching, name, &watch) : WIRE_ERROR_SERVER_FULL;
+	if (error == WIRE_ERROR_TOO_MANY_WATCHES) {
+		worker_count(w, COUNTER_watch_refused);
+		return;
+	}
+	if (!error && watch)
+		worker_count(w, COUNTER_watches_added);
+	if (!error && !*is_first)
+		buffer_append(&w->out, ",", 1);
+	*is_first = false;
+	if (error || !append_presence(w, c, REQUEST_WATCH, name)) {
+		worker_count(w, COUNTER_out_of_memory);
+		w->out.failed = true; /* output_push() then gives the connection up */
+	}
+}
+
+bool roster_restore(struct worker *w, struct connection *c, struct watch_pack *pack)
+{
+	size_t began = w->out.len;
+	bool is_first = true;
+	struct slice name;
+	reply_presences_open(&w->out, NULL, 0, REQUEST_WATCH);
+	while (w->out.len - began + PRESENCE_ROOM <= REPLY_PART_MAX && !w->out.failed && pack &&
+		watch_pack_next(pack, &name.text, &name.len))
+		restore(w, c, name, &is_first);
+	bool has_more = watch_pack_has_next(pack) && !w->out.failed;
+	reply_presences_close(&w->out, has_more);
+	publish_watches(w);
+	return !has_more;
 }
 
 /* --- slices --- */

@@ -143,6 +143,7 @@ static int open_shared(struct server_shared *shared)
 		.feed = shared->params.feed,
 		.n_remembered = shared->params.n_remembered,
 		.max_sessions_per_user = shared->params.max_sessions_per_user,
+		.grace_ms = shared->params.grace_ms,
 	};
 	if (shared->params.tokens)
 		shared->login_rate = login_rate_new(shared->params.login_rate);

@@ -28,6 +28,7 @@ struct server_params {
 	uint32_t heartbeat_ms, heartbeat_min_ms, heartbeat_max_ms, missed_beats;
 	uint32_t scan_interval_ms;
 	uint32_t hello_timeout_ms, slow_timeout_ms, drain_timeout_ms;
+	uint32_t grace_ms; /* 0: none */
 	uint32_t max_sessions_per_user, max_watches, max_message;
 	uint64_t max_watches_total, max_connections; /* max_connections 0: none */
 	uint64_t n_remembered;

@@ -61,27 +61,6 @@ static uint32_t bounded_heartbeat(const struct server_params *p, const struct me
 						     : (uint32_t)m->heartbeat_ms;
 }
 
-static void welcome(struct worker *w, const struct message *m, struct slice user,
-	const struct login_result *login, uint32_t heartbeat_ms) REQUIRES(role_worker)
-{
-	char session[SESSION_TEXT_MAX];
-	table_session_text(w->table, login->id, session);
-	struct slice device = m->device.text
-				      ? m->device
-				      : (struct slice){.text = session, .len = strlen(session)};
-	reply_welcome(&w->out, m,
-		&(struct welcome){
-			.user = user,
-			.device = device,
-			.session = session,
-			.server = w->shared->params.telemetry->server_id,
-			.heartbeat_ms = heartbeat_ms,
-			.timeout_ms = (uint64_t)heartbeat_ms * w->shared->params.missed_beats,
-			.now_ms = w->now.wall_ms,
-			.resumed = false,
-		});
-}
-
 /* Begins the session of whoever was let in as 'user'. */
 static bool log_in(struct worker *w, struct connection *c, const struct message *m,
 	struct slice user) REQUIRES(role_worker)
@@ -101,6 +80,8 @@ static bool log_in(struct worker *w, struct connection *c, const struct message 
 		.has_status = m->has_status,
 		.status = m->status.text,
 		.status_len = m->status.len,
+		.resume = m->resume.text,
+		.resume_len = m->resume.len,
 		.timeout_ms = timeout_ms,
 		.now = w->now,
 		.stamp_ms = w->stamp_ms,
@@ -119,9 +100,10 @@ static bool log_in(struct worker *w, struct connection *c, const struct message 
 	worker_add_session(w, 1);
 	if (c->stage == STAGE_FRAMES && m->wants_pings)
 		worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + timeout_ms - timeout_ms / 3);
-	welcome(w, m, user, &result, heartbeat_ms);
 	log_debug("session began", LOG_STR("user", user.text, user.len),
-		LOG_U64("timeout_ms", timeout_ms), LOG_BOOL("takeover", result.is_takeover));
+		LOG_U64("timeout_ms", timeout_ms), LOG_BOOL("takeover", result.is_takeover),
+		LOG_BOOL("resumed", result.is_resumed));
+	arrival_begin(w, c, m, user, &result, heartbeat_ms);
 	return true;
 }
 

@@ -65,12 +65,14 @@ static void look_at_wall_clock(struct watchdog *d)
 	d->wall_offset_ms = now.wall_ms - now.mono_ms;
 }
 
-/* Whoever was last heard before a standstill has timed out, or was heard again, long before twice the longest timeout; and
- * 32 bits of milliseconds must not come round to it. */
+/* Whoever was last heard before a standstill has timed out, or was heard again, long before twice the longest timeout or
+ * grace; and 32 bits of milliseconds must not come round to it. */
 static void forget_standstill(struct watchdog *d)
 {
 	const struct server_params *p = &d->shared->params;
 	uint32_t longest_ms = 2 * p->heartbeat_max_ms * p->missed_beats;
+	if (longest_ms < 2 * GRACE_MAX_MS)
+		longest_ms = 2 * GRACE_MAX_MS;
 	if (d->standstill.is_set && (uint32_t)d->now.mono_ms - d->standstill.end_ms > longest_ms)
 		d->standstill.is_set = false;
 }
@@ -132,10 +134,11 @@ static void judge_heard(struct watchdog *d) REQUIRES(role_watchdog)
 		next = link->next;
 		struct verdict verdict = table_judge(d->shared->table, &d->actor,
 			session_from_link(link), &d->standstill, d->now);
-		if (verdict.kind == VERDICT_EXPIRED) {
+		bool is_silent = verdict.kind == VERDICT_EXPIRED || verdict.kind == VERDICT_PARTED;
+		if (is_silent || verdict.kind == VERDICT_OVER)
 			histogram_record(&d->telemetry->lateness_ms, verdict.lateness_ms);
+		if (is_silent)
 			histogram_record(&d->telemetry->detection_ms, verdict.silence_ms);
-		}
 		if (++n % VERDICTS_PER_WAKE == 0) {
 			shared_wake(d->shared, &d->actor, UINT_MAX);
 			pulse(d, 0);

@@ -336,6 +336,7 @@ int worker_new(struct server_shared *shared, unsigned index, struct worker **ret
 	w->poller.fd = w->reserve.fd = -1;
 	w->ready_first = w->ready_last = CONNECTION_NONE;
 	w->to_hear_end = &w->to_hear;
+	w->to_part_end = &w->to_part;
 	w->ended_end = &w->ended;
 	timed_list_init(&w->hellos);
 	timed_list_init(&w->lingering);

@@ -1,12 +1,13 @@
 /* A worker's inside, shared by the files that are its parts: worker.c (the loop), accept.c (how connections come
- * in), peer.c (the life of one), session.c (what messages mean), roster.c (watch, unwatch, query), output.c (what
- * is written), hearing.c (what others ask of it). */
+ * in), peer.c (the life of one), session.c (what messages mean), arrival.c (who goes on with a session), roster.c
+ * (watch, unwatch, query), output.c (what is written), hearing.c (what others ask of it). */
 #ifndef SERVER_WORKER_PRIVATE_H
 #define SERVER_WORKER_PRIVATE_H
 
 #include "base/buffer.h"
 #include "net/descriptors.h"
 #include "net/poller.h"
+#include "presence/table_grace.h"
 #include "server/alarm.h"
 #include "server/connection.h"
 #include "server/shared.h"
@@ -27,6 +28,7 @@ enum {
 		4096, /* WebSocket messages begun and not complete, a worker: 5 KB each and what came */
 	OPEN_MESSAGE_MS = 30000, /* and how long one may be */
 	HELLO_REPLIES_MAX = 1024, /* bytes, before a valid hello */
+	ARRIVAL_MS = 1000, /* how long a welcome waits for whom its session watches */
 	LINGER_MS = 1000,
 	LINGER_BYTES = 65536,
 	LISTENERS_MAX = 64,
@@ -62,6 +64,7 @@ struct worker {
 	struct watch_index *watches;
 	struct watching *dying; /* watches to be taken down */
 	struct mailbox_link *to_hear, **to_hear_end;
+	struct mailbox_link *to_part, **to_part_end;
 	struct mailbox_link *ended, **ended_end;
 	uint64_t bury_next_ns; /* see burial.h */
 	char *in; /* READ_MAX: what was just read */
@@ -130,11 +133,13 @@ void worker_close(struct worker *, struct connection *) REQUIRES(role_worker);
 void worker_read_any(struct worker *, struct connection *) REQUIRES(role_worker);
 /* The connection has no session any more, of which nothing is said here; the caller makes it linger, or closes it. */
 void worker_let_go(struct worker *, struct connection *) REQUIRES(role_worker);
-/* Ends the connection's session for a reason of this worker's own, if it is still there, and lets go of it. */
+/* Ends the connection's session for a reason of this worker's own, now or when its grace is over, if it is still there, and
+ * lets go of it. */
 void worker_end_session(struct worker *, struct connection *, enum reason) REQUIRES(role_worker);
 /* Lets go of the session, which stays until its timeout. */
 void worker_detach_session(struct worker *, struct connection *) REQUIRES(role_worker);
-/* Lets go of an ended session: its record goes back, its watches are taken down in slices. */
+/* Lets go of an ended session: its record goes back, its watches are taken down in slices; whom it watched is packed for who
+ * has gone on with it elsewhere. */
 void worker_leave_session(struct worker *, struct connection *, bool is_listed)
 	REQUIRES(role_worker);
 
@@ -233,6 +238,24 @@ void roster_prune(struct worker *, struct connection *) REQUIRES(role_worker);
 bool roster_bury(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
 /* Reads again some of what is watched; true when done. */
 bool roster_resync(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
+
+/* Whom the connection watches, for who goes on with its session; the caller's. */
+struct baggage roster_pack(struct worker *, const struct connection *) REQUIRES(role_worker);
+/* Watches for names out of the pack, as far as they may be watched now, and the part of a 'watching' that says so. True when
+ * that was the last. */
+bool roster_restore(struct worker *, struct connection *, struct watch_pack *)
+	REQUIRES(role_worker);
+
+/* --- arrival.c: who goes on with a session --- */
+
+/* Welcomes whoever has just logged in, at once or as soon as what its session watches is there, and tells it of them. */
+void arrival_begin(struct worker *, struct connection *, const struct message *, struct slice user,
+	struct login_result *, uint32_t heartbeat_ms) REQUIRES(role_worker);
+/* It is looked at whether what is waited for is there; with 'is_last_call' it is not waited for any longer. */
+void arrival_look(struct worker *, struct connection *, bool is_last_call) REQUIRES(role_worker);
+/* Goes on telling, in place of a read. */
+void arrival_go_on(struct worker *, struct connection *) REQUIRES(role_worker);
+void arrival_free(struct arrival *); /* NULL is fine */
 
 /* --- output.c --- */
 

@@ -48,9 +48,9 @@ static void append_close(struct buffer *b)
 	append_literal(b, "}\n");
 }
 
-void reply_welcome(struct buffer *b, const struct message *m, const struct welcome *w)
+void reply_welcome(struct buffer *b, const char *id, size_t id_len, const struct welcome *w)
 {
-	append_open(b, "welcome", m->id, m->id_len);
+	append_open(b, "welcome", id, id_len);
 	append_literal(b, ",\"v\":1");
 	append_text(b, ",\"user\":", w->user.text, w->user.len);
 	append_text(b, ",\"device\":", w->device.text, w->device.len);
@@ -60,6 +60,8 @@ void reply_welcome(struct buffer *b, const struct message *m, const struct welco
 	append_number(b, ",\"timeout_ms\":", w->timeout_ms);
 	append_number(b, ",\"now_ms\":", w->now_ms);
 	buffer_append_string(b, w->resumed ? ",\"resumed\":true" : ",\"resumed\":false");
+	if (w->resume)
+		append_text(b, ",\"resume\":", w->resume, strlen(w->resume));
 	append_close(b);
 }
 

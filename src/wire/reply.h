@@ -13,9 +13,10 @@ struct welcome {
 	const char *session, *server; /* terminated */
 	uint64_t heartbeat_ms, timeout_ms, now_ms;
 	bool resumed;
+	const char *resume; /* terminated; NULL: there is no grace */
 };
 
-void reply_welcome(struct buffer *, const struct message *, const struct welcome *);
+void reply_welcome(struct buffer *, const char *id, size_t id_len, const struct welcome *);
 void reply_heartbeat(
 	struct buffer *, const struct message *); /* in kind: an empty line for an empty line */
 void reply_updated(

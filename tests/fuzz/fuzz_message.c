@@ -72,7 +72,7 @@ static void check_replies(struct buffer *b, const struct message *m)
 	struct slice device = m->device.text != NULL ? m->device : user;
 	struct welcome w = {.user = user, .device = device, .session = "s", .server = "v"};
 
-	reply_welcome(b, m, &w);
+	reply_welcome(b, m->id, m->id_len, &w);
 	check_line(b, m);
 	if (!m->is_empty_line) {
 		reply_heartbeat(b, m);

@@ -60,7 +60,7 @@ static void test_welcome(void **state)
 		.now_ms = 1763794282100};
 
 	(void)state;
-	reply_welcome(&b, &m, &w);
+	reply_welcome(&b, m.id, m.id_len, &w);
 	check(&b,
 		"{\"type\":\"welcome\",\"v\":1,\"user\":\"alice\",\"device\":\"phone\","
 		"\"session\":\"2f0c\",\"server\":\"9b71\",\"heartbeat_ms\":10000,"
@@ -82,15 +82,16 @@ static void test_welcome_odd_names_and_id(void **state)
 		.heartbeat_ms = 1,
 		.timeout_ms = 2,
 		.now_ms = INT64_MAX,
-		.resumed = true};
+		.resumed = true,
+		.resume = "00ff"};
 
 	(void)state;
-	reply_welcome(&b, &m, &w);
+	reply_welcome(&b, m.id, m.id_len, &w);
 	check(&b, NULL,
-		json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:b}", "type", "welcome", "id",
-			"x\"y", "v", 1, "user", ODD, "device", ODD "2", "session", "s", "server",
-			"v", "heartbeat_ms", 1, "timeout_ms", 2, "now_ms", (json_int_t)INT64_MAX,
-			"resumed", 1));
+		json_pack("{s:s,s:s,s:i,s:s,s:s,s:s,s:s,s:i,s:i,s:I,s:b,s:s}", "type", "welcome",
+			"id", "x\"y", "v", 1, "user", ODD, "device", ODD "2", "session", "s",
+			"server", "v", "heartbeat_ms", 1, "timeout_ms", 2, "now_ms",
+			(json_int_t)INT64_MAX, "resumed", 1, "resume", "00ff"));
 }
 
 static void test_heartbeat_in_kind(void **state)

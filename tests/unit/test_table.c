@@ -409,14 +409,14 @@ static void a_detached_session_stays_until_it_ends(void **state)
 	stage_watch(&s, 2, "bob");
 	struct seat a = stage_login(&s, 0, "bob", "phone", KEEP, "hi");
 	stage_told(&s, 2, NULL);
-	assert_true(table_detach(s.table, a.session, a.id));
+	assert_true(table_detach(s.table, &s.actor, a.session, a.id, (struct baggage){0}));
 	assert_int_equal(session_connection(a.session), CONNECTION_NONE);
 	struct snapshot look = stage_look(&s, "bob");
 	assert_string_equal(stage_words(&look), "online login hi");
 	/* The device comes back: no event, and the record comes to its owner to be released. */
 	assert_true(stage_login(&s, 1, "bob", "phone", KEEP, NULL).is_takeover);
 	assert_string_equal(stage_told(&s, 2, NULL), "");
-	assert_false(table_detach(s.table, a.session, a.id));
+	assert_false(table_detach(s.table, &s.actor, a.session, a.id, (struct baggage){0}));
 	assert_ptr_equal(stage_listed(&s, 0), a.session);
 	table_release(s.table, a.session, true);
 	stage_end(&s);

@@ -254,7 +254,7 @@ static void without_a_connection_there_is_nothing_to_hear(void **state)
 		stage_watch(&s, 2, "bob");
 		struct seat bob = stage_login(&s, 0, "bob", "phone", KEEP, NULL);
 		stage_told(&s, 2, NULL);
-		table_detach(s.table, bob.session, bob.id);
+		table_detach(s.table, &s.actor, bob.session, bob.id, (struct baggage){0});
 		stage_pass(&s, TIMEOUT_MS - 1);
 		nominate(&s, 0);
 		assert_null(stage_listed(&s, STAGE_WORKERS));

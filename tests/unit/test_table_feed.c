@@ -226,7 +226,7 @@ static void a_timeout_without_a_connection_was_not_heard(void **state)
 	struct seat bob = stage_login(&s, 0, "bob", "phone", KEEP, NULL);
 	assert_fed(&s, "bob", STATE_ONLINE, REASON_LOGIN);
 	role_worker_begin();
-	assert_true(table_detach(s.table, bob.session, bob.id));
+	assert_true(table_detach(s.table, &s.actor, bob.session, bob.id, (struct baggage){0}));
 	struct event *e = expire(&s, bob, 10, 10, 10, &no_standstill);
 	assert_int_equal(e->evidence.socket, SOCKET_NONE);
 	assert_int_equal(e->evidence.nominated_ago_ms, 0);

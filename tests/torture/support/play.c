@@ -315,7 +315,7 @@ static void do_detach(struct worker *me) REQUIRES(role_worker)
 	struct connection *c = pick(me, true);
 	if (!c)
 		return;
-	table_detach(table, c->session, c->id);
+	table_detach(table, &me->actor, c->session, c->id, (struct baggage){0});
 	close_connection(me, c);
 }
 

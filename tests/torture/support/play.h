@@ -8,7 +8,7 @@
 #include "torture.h"
 
 #include "base/telemetry.h"
-#include "presence/table.h"
+#include "presence/table_grace.h"
 #include "presence/watch.h"
 
 #include <pthread.h>

@@ -4,7 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
-static void begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered, bool has_feed)
+static void begin(
+	struct stage *s, uint64_t mono_ms, uint64_t n_remembered, bool has_feed, uint32_t grace_ms)
 {
 	memset(s, 0, sizeof(*s));
 	assert_int_equal(mailbox_init(&s->feed, has_feed ? STAGE_RING : 0), 0);
@@ -20,18 +21,25 @@ static void begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered, bool
 		.watchdog = &s->watchdog,
 		.feed = has_feed ? &s->feed : NULL,
 		.n_remembered = n_remembered,
-		.max_sessions_per_user = 3};
+		.max_sessions_per_user = 3,
+		.grace_ms = grace_ms};
 	assert_int_equal(table_new(&params, &s->table), 0);
 }
 
 void stage_begin(struct stage *s, uint64_t mono_ms, uint64_t n_remembered)
 {
-	begin(s, mono_ms, n_remembered, false);
+	begin(s, mono_ms, n_remembered, false, 0);
 }
 
 void stage_begin_with_feed(struct stage *s, uint64_t mono_ms, uint64_t n_remembered)
 {
-	begin(s, mono_ms, n_remembered, true);
+	begin(s, mono_ms, n_remembered, true, 0);
+}
+
+void stage_begin_with_grace(
+	struct stage *s, uint64_t mono_ms, uint64_t n_remembered, uint32_t grace_ms)
+{
+	begin(s, mono_ms, n_remembered, true, grace_ms);
 }
 
 void stage_end(struct stage *s)
@@ -73,6 +81,12 @@ static void set_status(const char *text, bool *has_status, const char **status, 
 struct seat stage_login(struct stage *s, unsigned worker, const char *user, const char *device,
 	int state, const char *status)
 {
+	return stage_resume(s, worker, user, device, state, status, NULL);
+}
+
+struct seat stage_resume(struct stage *s, unsigned worker, const char *user, const char *device,
+	int state, const char *status, const char *secret)
+{
 	role_worker_begin();
 	static uint32_t connection;
 	struct login in = {.worker = worker,
@@ -83,6 +97,8 @@ struct seat stage_login(struct stage *s, unsigned worker, const char *user, cons
 		.device_len = device ? strlen(device) : 0,
 		.has_state = state != KEEP,
 		.state = state == KEEP ? STATE_OFFLINE : (enum state)state,
+		.resume = secret,
+		.resume_len = secret ? strlen(secret) : 0,
 		.timeout_ms = TIMEOUT_MS,
 		.now = s->now,
 		.stamp_ms = (uint32_t)s->now.mono_ms};
@@ -95,7 +111,11 @@ struct seat stage_login(struct stage *s, unsigned worker, const char *user, cons
 	return (struct seat){.session = out.session,
 		.stamp = out.stamp,
 		.id = out.id,
-		.is_takeover = out.is_takeover};
+		.is_takeover = out.is_takeover,
+		.is_resumed = out.is_resumed,
+		.has_secret = out.has_secret,
+		.is_baggage_late = out.is_baggage_late,
+		.baggage = out.baggage};
 }
 
 int stage_update(

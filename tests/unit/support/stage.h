@@ -8,6 +8,7 @@
 #include "base/telemetry.h"
 #include "presence/table.h"
 #include "presence/table_check.h"
+#include "presence/table_grace.h"
 
 #include "support/cmocka_all.h"
 
@@ -27,6 +28,8 @@ struct stage {
 void stage_begin(struct stage *, uint64_t mono_ms, uint64_t n_remembered);
 /* The same, and every event goes to s->feed too, which has room for STAGE_RING. */
 void stage_begin_with_feed(struct stage *, uint64_t mono_ms, uint64_t n_remembered);
+void stage_begin_with_grace(
+	struct stage *, uint64_t mono_ms, uint64_t n_remembered, uint32_t grace_ms);
 /* The table is whole; all is freed. */
 void stage_end(struct stage *);
 void stage_pass(struct stage *, uint32_t ms);
@@ -39,11 +42,16 @@ struct seat {
 	struct session *session;
 	_Atomic uint32_t *stamp;
 	uint64_t id;
-	bool is_takeover;
+	bool is_takeover, is_resumed;
+	bool has_secret, is_baggage_late;
+	struct baggage baggage; /* not freed by the stage */
 };
 
 struct seat stage_login(struct stage *, unsigned worker, const char *user, const char *device,
 	int state, const char *status);
+/* The same that shows a secret. */
+struct seat stage_resume(struct stage *, unsigned worker, const char *user, const char *device,
+	int state, const char *status, const char *secret);
 /* 0 or the error; 'ret' may be NULL. */
 int stage_update(struct stage *, struct seat, int state, const char *status, struct snapshot *ret);
 bool stage_close(struct stage *, struct seat, enum reason); /* table_end(), not yet released */
