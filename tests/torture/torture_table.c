@@ -23,7 +23,7 @@ static struct mailbox watchdog_mailbox;
 static struct counters watchdog_counters;
 static struct actor watchdog_actor;
 static struct rng watchdog_rng;
-static uint64_t n_judged[4];
+static uint64_t n_judged[VERDICT_N];
 static _Atomic bool is_over;
 
 /* --- the watchdog, and one who looks --- */
