@@ -230,7 +230,7 @@ static void unknown_names_get_the_nearest_one_named(void **state)
 		const char *variable, *nearest;
 	} cases[] = {
 		{"PRESENCED_LISTENS=x", "PRESENCED_LISTEN"},
-		{"PRESENCED_=x", "PRESENCED_LISTEN"},
+		{"PRESENCED_=x", "PRESENCED_GRACE"},
 		{"PRESENCED_WORKER=x", "PRESENCED_WORKERS"},
 		{"PRESENCED_MAX_WATCHES_TOTALS=x", "PRESENCED_MAX_WATCHES_TOTAL"},
 		{"PRESENCED_LOGLEVEL=x", "PRESENCED_LOG_LEVEL"},
