@@ -24,7 +24,6 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <time.h>
 
 enum {
@@ -33,7 +32,6 @@ enum {
 	MARGIN_MS = 10000,
 	STEP_MS = 50, /* between looks at the server's memory */
 	WATCHES_MAX = 10000, /* of one watcher: the server's default limit */
-	NICE = 10, /* a tenth of the server's share */
 	LIVE = 100,
 	LIVE_FIRST_USER = 90000000,
 	WATCHER_FIRST_USER = 80000000,
@@ -159,17 +157,6 @@ static int watch(struct member *self)
 	return error < 0 ? error : 0;
 }
 
-/* In the field the clients' processors are others than the server's: here they take what the server, and those whose time
- * is measured, leave of them. So a last beat is read when it is sent, and what is late is the server's telling. */
-static int yield_processors(int policy)
-{
-	struct sched_param none = {.sched_priority = 0};
-
-	if (setpriority(PRIO_PROCESS, 0, NICE) < 0 || sched_setscheduler(0, policy, &none) < 0)
-		return -errno;
-	return 0;
-}
-
 static int fall_silent(struct member *self)
 {
 	unsigned index = self->index - 2;
@@ -184,13 +171,13 @@ static int fall_silent(struct member *self)
 	load_beat_every(load, 0, n, heartbeat_ms * UINT64_C(1000000));
 	error = load_login(load, 0, n, n_parallel, limit_ns());
 	if (!error)
-		error = yield_processors(SCHED_IDLE); /* not before: a hello must come in time */
+		error = member_yield(SCHED_IDLE); /* not before: a hello must come in time */
 	if (!error)
 		error = member_report(self);
 	if (!error)
 		error = load_run(load, UINT64_MAX);
 	if (error >= 0)
-		error = yield_processors(SCHED_OTHER); /* before the crowd, at least */
+		error = member_yield(SCHED_OTHER); /* before the crowd, at least */
 	if (error >= 0) {
 		load_beat_every(load, 0, n, 0);
 		load_beat_now(load, 0, n);
@@ -215,7 +202,7 @@ static int live_on(struct member *self)
 	load_beat_every(load, 0, n, heartbeat_ms * UINT64_C(1000000));
 	error = load_login(load, 0, n, n_parallel, limit_ns());
 	if (!error)
-		error = yield_processors(SCHED_IDLE); /* not before: a hello must come in time */
+		error = member_yield(SCHED_IDLE); /* not before: a hello must come in time */
 	if (!error)
 		error = member_report(self);
 	if (!error)

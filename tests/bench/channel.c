@@ -42,7 +42,9 @@ int channel_open(const struct sockaddr_in *server, uint64_t user, bool is_tls, s
 
 	from.sin_addr.s_addr = htonl(
 		0x7f010000u + ((1 + source / ADDRESSES_A_NET) << 8) + 1 + source % ADDRESSES_A_NET);
-	c.fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	/* On loopback a handshake is done when connect() returns, and to be told so by a poller would cost as much again as
+	 * all of the login. OpenSSL wants a socket that does not block; the others say so with each call. */
+	c.fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (is_tls ? SOCK_NONBLOCK : 0), 0);
 	if (c.fd < 0)
 		return -errno;
 	error = is_tls ? wrap(&c) : 0;
@@ -93,7 +95,7 @@ static ssize_t send_some(struct channel *c, const char *data, size_t len, short 
 
 	*ret_wants = POLLOUT;
 	if (!c->tls) {
-		n = send(c->fd, data, len, MSG_NOSIGNAL);
+		n = send(c->fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		return n < 0 ? -errno : n;
 	}
 	n = SSL_write(c->tls, data, (int)len);
@@ -129,7 +131,7 @@ ssize_t channel_receive(struct channel *c, char *to, size_t max)
 	int n, wants;
 
 	if (!c->tls) {
-		ssize_t got = recv(c->fd, to, max, 0);
+		ssize_t got = recv(c->fd, to, max, MSG_DONTWAIT);
 
 		return got < 0 ? -errno : got;
 	}

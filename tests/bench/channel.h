@@ -18,7 +18,7 @@ struct channel {
 	struct ssl_st *tls; /* NULL: plain */
 };
 
-/* A non-blocking socket on its way to the server, or there already. */
+/* A socket that is connected, or on its way to the server: wait for it to be writable. */
 int channel_open(const struct sockaddr_in *server, uint64_t user, bool is_tls, struct channel *ret,
 	bool *ret_connected);
 

@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -13,9 +14,12 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+enum { NICE = 10 };
 
 struct fleet_member {
 	struct member self;
@@ -43,6 +47,15 @@ int member_report(const struct member *self)
 {
 	/* Less than PIPE_BUF: whole, whoever else writes. */
 	return write(self->report_fd, &self->index, sizeof(self->index)) < 0 ? -errno : 0;
+}
+
+int member_yield(int policy)
+{
+	struct sched_param none = {.sched_priority = 0};
+
+	if (setpriority(PRIO_PROCESS, 0, NICE) < 0 || sched_setscheduler(0, policy, &none) < 0)
+		return -errno;
+	return 0;
 }
 
 int member_wait(const struct member *self)

@@ -44,6 +44,10 @@ int fleet_end(struct fleet *, uint64_t timeout_ms);
 int member_report(const struct member *);
 int member_wait(const struct member *); /* for the parent's go */
 
+/* In the field the clients' processors are others than the server's. Here they take what the server, and those whose time is
+ * measured, leave of them: all of that (SCHED_IDLE), or a tenth of the server's share at least (SCHED_OTHER). */
+int member_yield(int policy);
+
 /* Zeroed memory that processes forked later share; ended with the process. NULL when refused. */
 void *fleet_shared(size_t bytes);
 

@@ -21,7 +21,7 @@ class Bench:
     quick: dict = dataclasses.field(default_factory=dict)  # what --quick does otherwise
     servers: tuple = (OURS,)  # () for those that need none
     settings: dict = dataclasses.field(default_factory=dict)  # of presenced
-    split: bool = False  # the server on one processor, the clients on the others
+    split: bool = False  # the server on one processor, the clients on what it leaves of all
     once: bool = False  # not repeated: it takes long, and what it shows is no matter of noise
     long: bool = False  # not with --quick
     dialects: dict = dataclasses.field(default_factory=dict)  # server -> another than usual
@@ -59,9 +59,9 @@ PLAN = [
     Bench("flood", {"mode": "paced", "n": 300, "every-ms": 1000, "heartbeat-ms": 1000, "stop-ms": 60000,
                     "for-ms": 5000}, {"stop-ms": 8000}, once=True),
     Bench("login", {"n": 10000}, servers=(*BOTH, MOSQUITTO), split=True),
-    Bench("reconnect", {"n": 100000, "again": 1, "heartbeat-ms": 10000, "after-ms": 32000},
+    Bench("reconnect", {"n": 100000, "again": 1, "parallel": 384, "heartbeat-ms": 10000, "after-ms": 32000},
           settings=workers(100000), once=True, long=True, program="login"),
-    Bench("reconnect-tls", {"n": 100000, "again": 1, "heartbeat-ms": 10000, "after-ms": 32000},
+    Bench("reconnect-tls", {"n": 100000, "again": 1, "parallel": 384, "heartbeat-ms": 10000, "after-ms": 32000},
           settings=workers(100000), once=True, long=True, program="login", tls=True),
     Bench("fan", {"n": 1000, "waves": 200}, {"waves": 50}, (*BOTH, REDIS)),
     Bench("fan", {"n": 10000, "waves": 20}, {"waves": 5}, (*BOTH, REDIS)),
