@@ -63,8 +63,9 @@ const commands = {
 	token(c) {
 		const resolve = whenToken;
 		whenToken = null;
-		if (resolve) resolve(c.token);
-		else token = c.token;
+		const given = c.lifetime_ms === undefined ? c.token : { token: c.token, lifetimeMs: c.lifetime_ms };
+		if (resolve) resolve(given);
+		else token = given;
 	},
 	look: ({ user }) => say('look', contact(presence.contact(user))),
 	retry: () => presence.retry(),

@@ -72,9 +72,11 @@ export interface Words {
 	status?: string | null;
 }
 
-/** A token function is called before each login, and when nine tenths of the last token's life are over (by its own
- * "exp"), so that the session goes on. It may take its time, and give up by throwing: it is asked again. */
-export type TokenSource = string | (() => string | null | Promise<string | null>);
+/** A token function is called before each login, and when nine tenths of the last token's life are over, so that the
+ * session goes on. How long that is a JWT says itself ("exp"); of others it may be said beside it. It may take its time,
+ * and give up by throwing: it is asked again. */
+export type TokenSource = string | (() => Token | null | Promise<Token | null>);
+export type Token = string | { token: string; lifetimeMs: number };
 
 export interface PresenceOptions extends Words {
 	/** 1 to 128 bytes of UTF-8. Not needed with a token. */

@@ -464,16 +464,16 @@ export class Presence extends EventTarget {
 
 	/* Null: the application has none. */
 	async #token() {
-		let { token } = this.#options;
-		if (typeof token !== 'function') return token ?? undefined;
+		const { token: source } = this.#options;
+		if (typeof source !== 'function') return source ?? undefined;
 		try {
-			token = (await token()) ?? null;
+			const given = (await source()) ?? null, token = given?.token ?? given;
+			const lifetimeMs = given?.lifetimeMs ?? lifetimeOf(token, this.#system.wall());
+			this.#set('renewal', lifetimeMs > 0 ? this.#now() + lifetimeMs * 0.9 : Infinity);
+			return token;
 		} catch (error) {
 			throw new PresenceError('token', String(error?.message ?? error));
 		}
-		const lifetimeMs = token === null ? 0 : lifetimeOf(token, this.#system.wall());
-		this.#set('renewal', lifetimeMs > 0 ? this.#now() + lifetimeMs * 0.9 : Infinity);
-		return token;
 	}
 
 	/* Nine tenths of the token's life are over. Where none comes now, one is asked for again until it is over. */

@@ -11,6 +11,9 @@ const options: PresenceOptions = {
 	WebSocket,
 };
 
+const opaque: PresenceOptions = { token: () => ({ token: "t", lifetimeMs: 60_000 }) };
+void opaque;
+
 const presence: Presence = new Presence(new URL("wss://example.org/"), options).start();
 presence.watch("bob");
 presence.watch(new Set(["carol"]));

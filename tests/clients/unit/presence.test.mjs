@@ -543,6 +543,18 @@ test('a clock that is wrong is no harm where a token says when it was made', asy
 	assert.equal(n, 2);
 });
 
+test('how long a token is good for may be said beside it', async () => {
+	const world = new World();
+	let n = 0;
+	world.client({ token: () => (n++, { token: 'opaque', lifetimeMs: 20000 }) }).start();
+	const socket = await logIn(world);
+	await world.pass(17990);
+	await socket.say('');
+	assert.equal(n, 1);
+	await world.pass(20);
+	assert.deepEqual(socket.take().filter((m) => m.type === 'update'), [{ type: 'update', token: 'opaque' }]);
+});
+
 test('a token that says nothing of its end is not renewed', async () => {
 	const world = new World();
 	let n = 0;
