@@ -1,14 +1,21 @@
 #include "net/listener.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { NOTSENT_LOWAT_BYTES = 16 * 1024 };
+enum {
+	NOTSENT_LOWAT_BYTES = 16 * 1024,
+	LOCK_TRIES = 100, /* for a second */
+	LOCK_PAUSE_NS = 10000000,
+};
 
 static int set_option(int fd, int level, int option, int value)
 {
@@ -197,7 +204,33 @@ static int clear_stale_path(const struct address *a)
 	return err == -EACCES || err == -EPERM ? err : -EADDRINUSE;
 }
 
-int listener_open_unix(const struct address *a, const struct listener_params *params, int *ret_fd)
+/* Locks the folder that the path is in against others who open a listener there: of two servers that find the same stale
+ * path at the same moment, the later one would unlink what the earlier one has just bound. The descriptor holds the lock;
+ * -1: there is none to be had, for we may not read the folder, or somebody keeps it locked for reasons of his own (flock(2)
+ * knows no time limit, hence the pauses). Then we do without: it takes two starts within a millisecond to need it. */
+static int lock_folder(const struct address *a)
+{
+	char folder[sizeof(a->u.local.sun_path)];
+	const struct timespec pause = {.tv_nsec = LOCK_PAUSE_NS};
+	const char *slash = strrchr(a->u.local.sun_path, '/');
+	size_t len = slash ? (size_t)(slash - a->u.local.sun_path) : 0;
+	int fd;
+
+	memcpy(folder, a->u.local.sun_path, len);
+	folder[len] = '\0';
+	fd = open(len > 0 ? folder : slash ? "/" : ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -1;
+	for (unsigned i = 0; i < LOCK_TRIES; i++) {
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+			return fd;
+		nanosleep(&pause, NULL);
+	}
+	close(fd);
+	return -1;
+}
+
+static int open_unix(const struct address *a, const struct listener_params *params, int *ret_fd)
 {
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), err = 0;
 
@@ -223,6 +256,34 @@ int listener_open_unix(const struct address *a, const struct listener_params *pa
 	}
 	*ret_fd = fd;
 	return 0;
+}
+
+int listener_open_unix(const struct address *a, const struct listener_params *params, int *ret_fd)
+{
+	int lock = lock_folder(a);
+	int err = open_unix(a, params, ret_fd);
+
+	if (lock >= 0)
+		close(lock);
+	return err;
+}
+
+int listener_adopt(int fd, const struct listener_params *params)
+{
+	struct address bound = {.len = sizeof(bound.u)};
+	int flags, err = 0;
+
+	if (getsockname(fd, &bound.u.any, &bound.len) < 0)
+		return -errno;
+	flags = fcntl(fd, F_GETFL);
+	if (flags < 0 || fcntl(fd, F_SETFL, flags | O_NONBLOCK) < 0 ||
+		fcntl(fd, F_SETFD, FD_CLOEXEC) < 0)
+		return -errno;
+	if (bound.u.any.sa_family != AF_UNIX)
+		err = set_inherited_options(fd, params);
+	if (err == 0 && listen(fd, params->backlog) < 0) /* again: this one's backlog */
+		err = -errno;
+	return err;
 }
 
 /* Whether who answers at the path is this process: the kernel notes the listener's pid at

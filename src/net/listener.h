@@ -30,12 +30,17 @@ int listener_open_shared(const struct address *, const struct listener_params *,
 
 /* The one listener on a Unix path that all workers wait on (EPOLLEXCLUSIVE). A path where nobody
  * answers is unlinked first, one that answers is -EADDRINUSE, one that is no socket -ENOTSOCK.
- * Mode 0660. */
+ * Mode 0660. Servers that do this at the same time in one folder do it one after the other (by a
+ * lock on the folder, for as long as it takes). */
 int listener_open_unix(const struct address *, const struct listener_params *, int *ret_fd);
 
 /* At the stop, before 'fd' is closed: unlinks the path it was opened on, if it is still this
  * process that answers there. */
 void listener_unlink_unix(const struct address *, int fd);
+
+/* A listener that somebody else opened, and handed down: non-blocking, close-on-exec, and with all
+ * that the connections of our own inherit. It stays the caller's. */
+int listener_adopt(int fd, const struct listener_params *);
 
 /* One connection: non-blocking, close-on-exec. -EAGAIN when none waits; -ECONNABORTED and the
  * network's own errors for one that is gone already; -EMFILE, -ENFILE, -ENOBUFS, -ENOMEM when
