@@ -16,6 +16,10 @@
 	X(BAD_QUERY, 400, "bad_query", "")                                                         \
 	X(BAD_BODY, 400, "bad_body", "")                                                           \
 	X(UNAUTHORIZED, 401, "unauthorized", "this needs the bearer token of the server")          \
+	X(FOREIGN_HOST, 403, "foreign_host",                                                       \
+		"without PRESENCED_ADMIN_TOKEN this answers to addresses and localhost only, as "  \
+		"a page of somebody else's may have any other name led here")                      \
+	X(FOREIGN_ORIGIN, 403, "foreign_origin", "this is not for pages of another origin")        \
 	X(NOT_FOUND, 404, "not_found", "there is nothing at this path")                            \
 	X(NO_SESSION, 404, "no_session", "there is no such session")                               \
 	X(METHOD, 405, "method_not_allowed", "the Allow header says what this path takes")         \

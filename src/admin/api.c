@@ -2,6 +2,7 @@
 
 #include "base/clock.h"
 #include "net/descriptors.h"
+#include "presence/inquiry.h"
 #include "presence/table_admin.h"
 #include "wire/prescan.h"
 #include "wire/utf8.h"
@@ -70,6 +71,26 @@ static bool read_id(const struct path_param *param, struct id *ret)
 	return true;
 }
 
+/* Those are told that there is mail for whom the table gave some through this thread. */
+static void wake_workers(struct admin *a) REQUIRES(role_admin)
+{
+	uint64_t workers = a->actor.wake_workers;
+
+	a->actor.wake_workers = 0;
+	for (; workers; workers &= workers - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(workers);
+		if (i >= a->params.n_wakeups)
+			continue;
+		wakeup_signal(a->params.wakeups[i]);
+		counter_add(a->actor.counters, COUNTER_wakeups, 1);
+	}
+	if (a->actor.wake_feed) {
+		a->actor.wake_feed = false;
+		wakeup_signal(feed_wakeup(a->params.feed));
+		counter_add(a->actor.counters, COUNTER_wakeups, 1);
+	}
+}
+
 /* ---- presence objects ---------------------------------------------------------------------------- */
 
 static void put_presence(
@@ -83,13 +104,27 @@ static void put_presence(
 	to->len = (size_t)(snapshot_put_fields(at + 1, user, user_len, s) - to->data);
 }
 
-static void put_session(struct buffer *to, const struct session_view *s)
+/* host:port, or null: of a Unix socket, of a session that has no connection, and where its worker was too busy to say. */
+static void put_address(struct buffer *to, const struct address *address)
+{
+	char text[ADDRESS_TEXT_MAX];
+
+	if (!address || address->u.any.sa_family == AF_UNIX) {
+		buffer_append_string(to, "null");
+		return;
+	}
+	address_format(address, text);
+	buffer_append_json(to, text, strlen(text));
+}
+
+static void put_session(
+	struct buffer *to, const struct session_view *s, const struct address *address)
 {
 	buffer_printf(to, "{\"session\":\"%s\",\"device\":", s->session);
 	buffer_append_json(to, s->device, s->device_len);
-	/* The address is known to the connection alone. */
-	buffer_printf(to, ",\"transport\":\"%s\",\"address\":null,\"state\":\"%s\",\"status\":",
-		transport_word(s->transport), state_word(s->state));
+	buffer_printf(to, ",\"transport\":\"%s\",\"address\":", transport_word(s->transport));
+	put_address(to, address);
+	buffer_printf(to, ",\"state\":\"%s\",\"status\":", state_word(s->state));
 	if (s->has_status)
 		buffer_append_json(to, s->status, s->status_len);
 	else
@@ -100,8 +135,25 @@ static void put_session(struct buffer *to, const struct session_view *s)
 		s->since_ms, s->last_seen_ms, s->timeout_ms, s->is_reconnecting ? "true" : "false");
 }
 
+/* The workers' connections know where their sessions come from; how long they are waited for is about ten of their turns.
+ * NULL: no memory, and the sessions are shown without. */
+static struct inquiry *ask_addresses(struct admin *a, const struct session_view *sessions, size_t n)
+	REQUIRES(role_admin)
+{
+	enum { PATIENCE_MS = 20 };
+	struct inquiry *q;
+
+	if (n == 0 || inquiry_begin(a->params.table, &a->actor, sessions, n, &q) < 0)
+		return NULL;
+	wake_workers(a);
+	inquiry_wait(q, PATIENCE_MS);
+	return q;
+}
+
 struct answer api_user(struct admin *a, const struct request *r)
 {
+	struct inquiry *inquiry;
+	struct address address;
 	struct session_view *sessions;
 	struct snapshot snapshot;
 	struct buffer body = {.data = NULL};
@@ -117,10 +169,13 @@ struct answer api_user(struct admin *a, const struct request *r)
 	if (body.len > 0)
 		body.len--; /* the object goes on */
 	buffer_append_string(&body, ",\"sessions\":[");
+	inquiry = ask_addresses(a, sessions, n);
 	for (size_t i = 0; i < n; i++) {
+		bool is_known = inquiry && inquiry_address(inquiry, i, &address);
 		buffer_append(&body, ",", i > 0);
-		put_session(&body, &sessions[i]);
+		put_session(&body, &sessions[i], is_known ? &address : NULL);
 	}
+	inquiry_end(inquiry);
 	buffer_append_string(&body, "]}\n");
 	free(sessions);
 	return answer_buffer(&body);
@@ -348,24 +403,11 @@ struct answer api_counts(struct admin *a, const struct request *r)
 
 /* ---- kicks --------------------------------------------------------------------------------------- */
 
-/* The sessions' workers, and those of the watchers, are told that there is mail. */
-static void wake_workers(struct admin *a) REQUIRES(role_admin)
+/* The moment of a kick, on both clocks; and events made by it carry it. */
+static struct instant kick_instant(struct admin *a) REQUIRES(role_admin)
 {
-	uint64_t workers = a->actor.wake_workers;
-
-	a->actor.wake_workers = 0;
-	for (; workers; workers &= workers - 1) {
-		unsigned i = (unsigned)__builtin_ctzll(workers);
-		if (i >= a->params.n_wakeups)
-			continue;
-		wakeup_signal(a->params.wakeups[i]);
-		counter_add(a->actor.counters, COUNTER_wakeups, 1);
-	}
-	if (a->actor.wake_feed) {
-		a->actor.wake_feed = false;
-		wakeup_signal(feed_wakeup(a->params.feed));
-		counter_add(a->actor.counters, COUNTER_wakeups, 1);
-	}
+	a->actor.now_us = (uint32_t)(clock_mono_ns() / 1000);
+	return clock_instant();
 }
 
 static struct answer answer_kick(struct admin *a, bool was_there) REQUIRES(role_admin)
@@ -383,7 +425,7 @@ struct answer api_kick_user(struct admin *a, const struct request *r)
 	if (!read_id(&r->params[0], &id))
 		return answer_error(ANSWER_ERROR_BAD_ID);
 	return answer_kick(a,
-		table_kick_user(a->params.table, &a->actor, id.text, id.len, clock_instant()) > 0);
+		table_kick_user(a->params.table, &a->actor, id.text, id.len, kick_instant(a)) > 0);
 }
 
 struct answer api_kick_session(struct admin *a, const struct request *r)
@@ -393,5 +435,5 @@ struct answer api_kick_session(struct admin *a, const struct request *r)
 	if (!read_id(&r->params[0], &id) || !read_id(&r->params[1], &session))
 		return answer_error(ANSWER_ERROR_BAD_ID);
 	return answer_kick(a, table_kick_session(a->params.table, &a->actor, id.text, id.len,
-				      session.text, session.len, clock_instant()));
+				      session.text, session.len, kick_instant(a)));
 }

@@ -280,12 +280,15 @@ static void on_log(void *cls, const char *format, va_list arguments)
 
 /* ---- start and stop ----------------------------------------------------------------------------- */
 
-static int open_listener(struct address *listen, unsigned timeout_s, int *ret_fd)
+static int open_listener(const struct admin_params *p, struct address *listen, int *ret_fd)
 {
 	struct listener_params params = {
-		.user_timeout_ms = timeout_s * MS_A_SECOND, .backlog = BACKLOG};
+		.user_timeout_ms = p->timeout_s * MS_A_SECOND, .backlog = BACKLOG};
 	int claim_fd, err;
 
+	*ret_fd = p->inherited_fd;
+	if (p->inherited_fd > 0)
+		return listener_adopt(p->inherited_fd, &params);
 	err = listener_claim(listen, &claim_fd);
 	if (err < 0)
 		return err;
@@ -315,8 +318,8 @@ static int start_daemon(struct admin *a, int listener_fd)
 	}
 	errno = 0;
 	a->daemon = MHD_start_daemon(
-		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL,
-		on_request, a, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
+		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+		0, NULL, NULL, on_request, a, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, a, MHD_OPTION_LISTEN_SOCKET, listener_fd,
 		MHD_OPTION_CONNECTION_LIMIT, a->params.max_connections,
 		MHD_OPTION_CONNECTION_TIMEOUT, a->params.timeout_s,
@@ -383,7 +386,7 @@ int admin_start(const struct admin_params *params, struct admin **ret, struct ad
 
 	if (!a)
 		return -ENOMEM;
-	err = open_listener(&bound, a->params.timeout_s, &fd);
+	err = open_listener(&a->params, &bound, &fd);
 	if (err < 0)
 		goto fail;
 	/* Without /proc /stats does without that number. */
@@ -403,6 +406,14 @@ void admin_stop(struct admin *a)
 {
 	if (!a)
 		return;
+	/* libmicrohttpd shuts its listener down, which an inherited one must live through: so it is taken away before. */
+	if (a->params.inherited_fd > 0) {
+		MHD_socket fd = MHD_quiesce_daemon(a->daemon);
+		if (fd == MHD_INVALID_SOCKET)
+			log_error("the admin HTTP's inherited socket could not be kept");
+		else
+			close(fd);
+	}
 	MHD_stop_daemon(a->daemon);
 	admin_free(a);
 }

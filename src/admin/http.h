@@ -24,6 +24,8 @@ struct admin;
 
 struct admin_params {
 	struct address listen; /* port 0 asks the kernel for one */
+	/* A listener that was opened for us at that address, the admin server's from here on; 0 or less: there is none. */
+	int inherited_fd;
 	const char *version; /* static */
 	const struct telemetry *telemetry; /* outlive the server, as does the table */
 	struct table *table;

@@ -20,8 +20,7 @@ static const char *more_help(enum counter c)
 {
 	if (c != COUNTER_mistakes)
 		return "";
-	return ": its rate is the mistake rate of Chen, Toueg and Aguilera (2002); mistake duration is not measured, "
-	       "as an expired session is not taken back";
+	return ": its rate is the mistake rate of Chen, Toueg and Aguilera (2002)";
 }
 
 static void put_head(struct buffer *to, const char *name, const char *help, const char *type)
@@ -134,6 +133,8 @@ static const struct scale scale_us = {
 	.units_a_second = 1000000, .first = 4, .step = 2, .n = 9}; /* 16 us to 1 s */
 static const struct scale scale_lateness = {
 	.units_a_second = 1000, .first = 0, .step = 1, .n = 14}; /* 1 ms to 8 s */
+static const struct scale scale_mistake = {
+	.units_a_second = 1000, .first = 0, .step = 1, .n = 11}; /* 1 ms to 1 s */
 static const struct scale scale_detection = {
 	.units_a_second = 1000, .first = 7, .step = 1, .n = 15}; /* 128 ms to 35 min */
 
@@ -179,6 +180,24 @@ static void put_histograms(struct buffer *to, const struct telemetry *t)
 	for (unsigned i = 0; i < t->n_workers; i++) {
 		snprintf(label, sizeof(label), "worker=\"%u\",", i);
 		put_histogram(to, "worker_loop_seconds", label, &t->workers[i].loop_us, &scale_us);
+	}
+	put_head(to, "event_latency_seconds",
+		"from a change to its line being taken by the kernel for a watcher; of lines that "
+		"were taken at once",
+		"histogram");
+	for (unsigned i = 0; i < t->n_workers; i++) {
+		snprintf(label, sizeof(label), "worker=\"%u\",", i);
+		put_histogram(
+			to, "event_latency_seconds", label, &t->workers[i].event_us, &scale_us);
+	}
+	put_head(to, "mistake_duration_seconds",
+		"from the end of a session by silence to the bytes that proved it wrong, where they "
+		"came within a second",
+		"histogram");
+	for (unsigned i = 0; i < t->n_workers; i++) {
+		snprintf(label, sizeof(label), "worker=\"%u\",", i);
+		put_histogram(to, "mistake_duration_seconds", label, &t->workers[i].mistake_ms,
+			&scale_mistake);
 	}
 }
 

@@ -8,6 +8,7 @@
 #include "admin/stats.h"
 #include "base/clock.h"
 
+#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -192,6 +193,61 @@ static bool is_public(const struct admin *a, const struct route *route)
 	       (route->access == ACCESS_METRICS && a->params.is_metrics_public);
 }
 
+/* ---- who may ask a server that anyone on this host may ask --------------------------------------- */
+
+/* An address, which no name service can lead here; or localhost, which none is asked for. */
+static bool is_own_host(const char *host)
+{
+	static const char localhost[] = "localhost";
+	size_t len = host[0] == '[' ? strcspn(host, "]") : strcspn(host, ":");
+	size_t want = strlen(localhost);
+	unsigned char bytes[16];
+	char text[64];
+
+	if (host[0] == '[') {
+		host++;
+		len--;
+	}
+	if (len == 0 || len >= sizeof(text))
+		return false;
+	memcpy(text, host, len);
+	text[len] = '\0';
+	if (inet_pton(AF_INET, text, bytes) == 1 || inet_pton(AF_INET6, text, bytes) == 1)
+		return true;
+	return len >= want && strcasecmp(text + len - want, localhost) == 0 &&
+	       (len == want || text[len - want - 1] == '.');
+}
+
+/* A page of another site whose name was made to lead to this host (DNS rebinding) asks as its own origin, and reads the
+ * answers: it is known by the name. Where a token is asked for it has none, and the names are the operator's. */
+static bool is_foreign_host(
+	const struct admin *a, const struct request *r, const struct route *route)
+{
+	const char *host = request_header(r, MHD_HTTP_HEADER_HOST);
+
+	if (a->params.token || (route && route->access == ACCESS_ALL))
+		return false;
+	return host && !is_own_host(host); /* browsers send one always */
+}
+
+/* Whether a browser says that a page of another origin asks for a change. What a browser does not say of its own accord (a
+ * program's requests) it is not asked. */
+static bool is_foreign_origin(const struct request *r)
+{
+	const char *site = request_header(r, "Sec-Fetch-Site");
+	const char *origin = request_header(r, "Origin");
+	const char *host = request_header(r, MHD_HTTP_HEADER_HOST);
+
+	if (strcmp(r->method, "GET") == 0 || strcmp(r->method, "HEAD") == 0)
+		return false;
+	if (site && strcmp(site, "same-origin") != 0 && strcmp(site, "none") != 0)
+		return true;
+	if (!origin)
+		return false;
+	const char *behind_scheme = strstr(origin, "://");
+	return !host || !behind_scheme || strcasecmp(behind_scheme + 3, host) != 0;
+}
+
 /* The body as the head announces it; one in chunks is measured as it comes. */
 static bool announces_too_much(const struct request *r)
 {
@@ -210,6 +266,10 @@ bool routes_refuse(struct admin *a, struct request *r, struct answer *ret)
 
 	if (head && head->header_size > HEAD_MAX)
 		*ret = answer_error(ANSWER_ERROR_HEAD);
+	else if (is_foreign_host(a, r, route))
+		*ret = answer_error(ANSWER_ERROR_FOREIGN_HOST);
+	else if (is_foreign_origin(r))
+		*ret = answer_error(ANSWER_ERROR_FOREIGN_ORIGIN);
 	else if (!is_public(a, route) && !has_token(a, r))
 		*ret = answer_error(ANSWER_ERROR_UNAUTHORIZED);
 	else if (!route)

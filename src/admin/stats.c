@@ -84,6 +84,7 @@ static json_t *worker_object(const struct telemetry *t, const struct worker_tele
 	is_whole &= set(object, "descriptors", number(peek(&w->descriptors)));
 	is_whole &= set(object, "mailbox_depth", number(peek(&w->mailbox_depth)));
 	is_whole &= set(object, "loop_ms", quantiles(&w->loop_us, 1000));
+	is_whole &= set(object, "event_ms", quantiles(&w->event_us, 1000));
 	is_whole &= set(object, "stalled", json_boolean(is_stalled(w)));
 	is_whole &= set(object, "counters", counters_object(t, &w->counters));
 	return whole_or_null(object, is_whole);

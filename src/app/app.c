@@ -1,8 +1,10 @@
 #include "app/app.h"
 
 #include "admin/http.h"
+#include "app/activation.h"
 #include "app/cpus.h"
 #include "app/credentials.h"
+#include "app/service.h"
 #include "app/settings.h"
 #include "auth/networks.h"
 #include "base/clock.h"
@@ -26,6 +28,8 @@ enum { MAILBOX_EVENTS = 8192 }; /* a worker's; 128 KB */
 struct app {
 	const struct settings *settings;
 	uint64_t n_descriptors;
+	struct service service;
+	struct activation activation;
 	struct credentials credentials;
 	struct networks proxy_trusted;
 	struct telemetry *telemetry;
@@ -73,21 +77,32 @@ static void let_second_signal_kill(void)
 /* SIGHUP: files that may have changed are read again; what is broken keeps what there is. */
 static void reload(struct app *a)
 {
+	service_reloading(&a->service, clock_mono_ns());
 	if (credentials_reload(a->settings, &a->credentials))
 		server_replace_tls(a->server, a->credentials.tls);
+	service_reloaded(&a->service);
+}
+
+/* The next signal; feeds the service manager's watchdog meanwhile, where there is one. */
+static int wait_for_signal(struct app *a, const sigset_t *set)
+{
+	uint64_t period_ms = service_period_ms(&a->service);
+	struct timespec period = {.tv_sec = (time_t)(period_ms / 1000),
+		.tv_nsec = (long)(period_ms % 1000) * 1000000};
+	int sig;
+	while ((sig = sigtimedwait(set, NULL, period_ms > 0 ? &period : NULL)) < 0)
+		if (errno == EAGAIN)
+			service_pulse(&a->service, clock_mono_ms());
+	return sig;
 }
 
 static void serve(struct app *a)
 {
 	sigset_t set;
-	int sig = 0;
+	int sig;
 	awaited_signals(&set);
-	while (sig != SIGTERM && sig != SIGINT) {
-		if (sigwait(&set, &sig) != 0)
-			continue;
-		if (sig == SIGHUP)
-			reload(a);
-	}
+	while ((sig = wait_for_signal(a, &set)) == SIGHUP)
+		reload(a);
 	log_info("stopping", LOG_TEXT("signal", sig == SIGTERM ? "SIGTERM" : "SIGINT"));
 }
 
@@ -158,6 +173,7 @@ static int make_server(struct app *a)
 	struct server_params params = {
 		.listen = s->listen.items,
 		.n_listen = s->listen.n,
+		.inherited = a->activation.listen,
 		.n_workers = (unsigned)s->workers,
 		.n_processors = cpus_usable(&cpus_system_paths),
 		.heartbeat_ms = (uint32_t)s->heartbeat_ms,
@@ -200,6 +216,7 @@ static int start_admin(struct app *a)
 	const struct settings *s = a->settings;
 	struct admin_params params = {
 		.listen = s->admin_listen,
+		.inherited_fd = a->activation.admin,
 		.version = PRESENCED_VERSION,
 		.telemetry = a->telemetry,
 		.table = server_table(a->server),
@@ -269,9 +286,12 @@ static void set_readiness(struct app *a, enum readiness readiness)
  * in use leaves nothing half-started; until the workers accept, /readyz says starting. */
 static int start(struct app *a)
 {
+	service_open(&a->service);
 	json_object_seed(0); /* before the threads: jansson would seed in one of them */
 	a->n_descriptors = descriptors_raise_limit();
 	int err = start_telemetry(a);
+	if (!err)
+		err = activation_find(a->settings, &a->activation);
 	if (!err)
 		err = load_credentials(a);
 	if (!err)
@@ -289,7 +309,9 @@ static int start(struct app *a)
 	log_info("ready", LOG_TEXT("version", PRESENCED_VERSION),
 		LOG_TEXT("server", a->telemetry->server_id),
 		LOG_U64("workers", a->settings->workers),
-		LOG_U64("descriptors_a_worker", a->n_descriptors));
+		LOG_U64("descriptors_a_worker", a->n_descriptors),
+		LOG_U64("inherited_sockets", a->activation.n));
+	service_ready(&a->service, a->telemetry, server_table(a->server), clock_mono_ms());
 	return 0;
 }
 
@@ -297,6 +319,7 @@ static int start(struct app *a)
 static void drain(struct app *a)
 {
 	uint64_t delay_ms = a->settings->drain_delay_ms;
+	service_stopping(&a->service, delay_ms + a->settings->drain_timeout_ms);
 	set_readiness(a, READINESS_DRAINING);
 	if (delay_ms == 0)
 		return;
@@ -322,6 +345,7 @@ static void stop(struct app *a)
 	feed_free(a->feed);
 	credentials_free(&a->credentials);
 	telemetry_free(a->telemetry);
+	service_close(&a->service);
 }
 
 static int exit_code(int err)
@@ -332,7 +356,7 @@ static int exit_code(int err)
 	case EACCES:
 	case EPERM:
 		return EX_NOPERM;
-	case EBADMSG: /* see load_credentials() */
+	case EBADMSG: /* see load_credentials(), activation.h */
 		return EX_CONFIG;
 	default:
 		return EX_UNAVAILABLE;

@@ -77,6 +77,14 @@ uint64_t clock_mono_ms(void)
 	return clock_mono_ns() / NS_PER_MS;
 }
 
+uint64_t clock_suspended_ms(void)
+{
+	uint64_t mono_ns = timespec_ns(clock_read(CLOCK_MONOTONIC));
+	uint64_t boot_ns = timespec_ns(clock_read(CLOCK_BOOTTIME));
+
+	return (boot_ns - mono_ns) / NS_PER_MS;
+}
+
 uint64_t clock_mono_ms_up(void)
 {
 	return (clock_mono_ns() + NS_PER_MS - 1) / NS_PER_MS;

@@ -19,6 +19,10 @@ enum { WORKERS_MAX = 64 };
 struct worker_telemetry {
 	struct counters counters;
 	struct histogram loop_us; /* one turn of the loop, without the wait */
+	struct histogram
+		event_us; /* from a change to its line being the kernel's, of each line that was taken at once */
+	struct histogram
+		mistake_ms; /* of each mistake, from the timeout's end to the bytes that prove it wrong */
 	_Atomic uint64_t sessions; /* that have a connection here */
 	_Atomic uint64_t connections;
 	_Atomic uint64_t lingering; /* of the connections: closed, and waiting for the peer's FIN */

@@ -99,6 +99,7 @@ struct event *event_make(struct event_spares *s, const char *user, size_t user_l
 	e->user_len = (uint8_t)user_len;
 	e->line_len = (uint16_t)line_len;
 	e->device_len = (uint8_t)device_len;
+	e->made_us = 0;
 	memcpy(e->bytes, user, user_len);
 	memcpy(e->bytes + user_len, line, line_len);
 	if (cause) {

@@ -64,6 +64,9 @@ struct event {
 	uint8_t state, reason; /* enum state, enum reason */
 	uint8_t user_len, device_len;
 	uint16_t line_len;
+	/* When it was made, by its maker, in microseconds of the monotonic clock: for how late it is told. Serial: good
+	 * for an hour. */
+	uint32_t made_us;
 	char bytes[]; /* the id as it is; the line, with its '\n'; the device's name */
 };
 

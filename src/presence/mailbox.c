@@ -20,6 +20,7 @@ int mailbox_init(struct mailbox *m, uint64_t capacity)
 	m->mask = capacity - 1;
 	atomic_init(&m->tail, 0);
 	atomic_init(&m->links, NULL);
+	atomic_init(&m->questions, NULL);
 	atomic_init(&m->needs_resync, false);
 	atomic_init(&m->is_asleep, false);
 	m->head = 0;
@@ -72,13 +73,24 @@ bool mailbox_post(struct mailbox *m, struct event *e, bool *ret_wake)
 	return true;
 }
 
-bool mailbox_push(struct mailbox *m, struct mailbox_link *link)
+static bool push(
+	struct mailbox *m, _Atomic(struct mailbox_link *) *stack, struct mailbox_link *link)
 {
-	struct mailbox_link *top = atomic_load_explicit(&m->links, memory_order_relaxed);
+	struct mailbox_link *top = atomic_load_explicit(stack, memory_order_relaxed);
 	do
 		link->next = top;
-	while (!atomic_compare_exchange_weak(&m->links, &top, link));
+	while (!atomic_compare_exchange_weak(stack, &top, link));
 	return must_wake(m);
+}
+
+bool mailbox_push(struct mailbox *m, struct mailbox_link *link)
+{
+	return push(m, &m->links, link);
+}
+
+bool mailbox_ask(struct mailbox *m, struct mailbox_link *link)
+{
+	return push(m, &m->questions, link);
 }
 
 bool mailbox_raise_resync(struct mailbox *m)
@@ -102,12 +114,12 @@ struct event *mailbox_take(struct mailbox *m)
 	return e;
 }
 
-struct mailbox_link *mailbox_take_links(struct mailbox *m)
+static struct mailbox_link *take_all(_Atomic(struct mailbox_link *) *stack)
 {
-	if (!atomic_load_explicit(&m->links, memory_order_relaxed))
+	if (!atomic_load_explicit(stack, memory_order_relaxed))
 		return NULL;
 	/* Acquire: pairs with the pushes. All at once, so that no link can be popped and pushed under us. */
-	struct mailbox_link *link = atomic_exchange(&m->links, NULL);
+	struct mailbox_link *link = atomic_exchange(stack, NULL);
 	struct mailbox_link *oldest = NULL;
 	while (link) {
 		struct mailbox_link *next = link->next;
@@ -116,6 +128,16 @@ struct mailbox_link *mailbox_take_links(struct mailbox *m)
 		link = next;
 	}
 	return oldest;
+}
+
+struct mailbox_link *mailbox_take_links(struct mailbox *m)
+{
+	return take_all(&m->links);
+}
+
+struct mailbox_link *mailbox_take_questions(struct mailbox *m)
+{
+	return take_all(&m->questions);
 }
 
 bool mailbox_take_resync(struct mailbox *m)
@@ -139,9 +161,14 @@ bool mailbox_has_links(const struct mailbox *m)
 	return atomic_load_explicit(&m->links, memory_order_relaxed);
 }
 
+bool mailbox_has_questions(const struct mailbox *m)
+{
+	return atomic_load_explicit(&m->questions, memory_order_relaxed);
+}
+
 static bool has_mail(const struct mailbox *m)
 {
-	if (atomic_load(&m->links) || atomic_load(&m->needs_resync))
+	if (atomic_load(&m->links) || atomic_load(&m->questions) || atomic_load(&m->needs_resync))
 		return true;
 	return m->cells && atomic_load(&m->cells[m->head & m->mask].turn) == m->head + 1;
 }

@@ -1,11 +1,11 @@
 /* A mailbox: how other threads reach a worker, or the watchdog, without waiting for it.
  *
- * Three kinds of mail. Events: a bounded ring, many producers, one consumer (after D. Vyukov's bounded MPMC
+ * Four kinds of mail. Events: a bounded ring, many producers, one consumer (after D. Vyukov's bounded MPMC
  * queue, one end of it). Links: an intrusive stack that can't overflow, since each link is in it at
- * most once. And the resync flag, raised where an event met a full ring: the owner then reads again all that
+ * most once. Questions: the same, in a stack of their own (see inquiry.h). And the resync flag, raised where an event met a full ring: the owner then reads again all that
  * it watches, so that nothing is lost for good and nobody ever waits under a stripe's lock.
  *
- * Threads  mailbox_post, _push, _raise_resync: any. The rest: the owner.
+ * Threads  mailbox_post, _push, _ask, _raise_resync: any. The rest: the owner.
  * Waking   This room makes no system calls: a producer is told whether the owner sleeps, and whoever is told so
  *          must signal the owner's wake-up descriptor, once it holds no lock. Publishing and the sleep
  *          word are sequentially consistent on both sides (Dekker's pattern): either the producer sees the
@@ -38,6 +38,7 @@ struct mailbox {
 	CACHE_ALIGNED _Atomic uint64_t tail;
 	/* atomic: producers -> owner */
 	CACHE_ALIGNED _Atomic(struct mailbox_link *) links;
+	_Atomic(struct mailbox_link *) questions;
 	_Atomic bool needs_resync;
 	/* atomic: owner <-> producers */
 	CACHE_ALIGNED _Atomic bool is_asleep;
@@ -54,12 +55,14 @@ void mailbox_destroy(struct mailbox *); /* drops what is still in it */
 bool mailbox_post(struct mailbox *, struct event *, bool *ret_wake);
 /* True where the owner must be woken. */
 bool mailbox_push(struct mailbox *, struct mailbox_link *);
+bool mailbox_ask(struct mailbox *, struct mailbox_link *);
 bool mailbox_raise_resync(struct mailbox *);
 
 /* The next event, its reference now the caller's; NULL when there is none. */
 struct event *mailbox_take(struct mailbox *);
 /* All links, oldest first; NULL when there are none. */
 struct mailbox_link *mailbox_take_links(struct mailbox *);
+struct mailbox_link *mailbox_take_questions(struct mailbox *);
 /* Whether a resync was asked for; asks no more. */
 bool mailbox_take_resync(struct mailbox *);
 
@@ -67,6 +70,7 @@ uint64_t mailbox_posted(const struct mailbox *); /* events, ever; any thread */
 uint64_t mailbox_depth(const struct mailbox *); /* events waiting, about; the owner */
 bool mailbox_has_links(
 	const struct mailbox *); /* any thread: whether the owner has links to take */
+bool mailbox_has_questions(const struct mailbox *); /* the same of questions */
 
 /* Before a wait: true when nothing waits and the producers have been told that the owner sleeps; false when it
  * must not. mailbox_wake() after the wait. */

@@ -13,6 +13,8 @@
 static void view_session(
 	struct table *t, const struct session *s, struct instant now, struct session_view *ret)
 {
+	ret->id = atomic_load_explicit(&s->id, memory_order_relaxed);
+	ret->connection = session_connection(s);
 	ret->transport = (enum transport)s->transport;
 	ret->state = (enum state)s->state;
 	ret->since_ms = s->since_ms;
@@ -21,7 +23,7 @@ static void view_session(
 	ret->timeout_ms = s->timeout_ms;
 	ret->worker = s->worker;
 	ret->slot = s->slot;
-	table_session_text(t, atomic_load_explicit(&s->id, memory_order_relaxed), ret->session);
+	table_session_text(t, ret->id, ret->session);
 	/* A device without a name has the session's. */
 	const char *device = s->device_len > 0 ? session_device(s) : ret->session;
 	ret->device_len = s->device_len > 0 ? s->device_len : SESSION_TEXT_MAX - 1;

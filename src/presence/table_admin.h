@@ -12,8 +12,10 @@
 #include "presence/table.h"
 
 /* A session as the operator sees it: invisible ones too. Its peer's address is not in the table: a record has 88 bytes,
- * and the connection, which knows it, is its worker's alone. */
+ * and the connection, which knows it, is its worker's alone; see inquiry.h. */
 struct session_view {
+	uint64_t id;
+	uint32_t connection; /* the worker's number for it; CONNECTION_NONE: it has none now */
 	char session[SESSION_TEXT_MAX];
 	enum transport transport;
 	enum state state;

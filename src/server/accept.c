@@ -13,22 +13,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { ACCEPT_PAUSE_MS = 100, BACKLOG = 4096 };
+enum { ACCEPT_PAUSE_MS = 100 };
 
 int accept_open(struct worker *w)
 {
-	const struct server_params *p = &w->shared->params;
-	/* What the peer has not acknowledged for longer than it may be silent or slow, and a while more. */
-	uint32_t timeout_ms = p->heartbeat_max_ms * p->missed_beats;
-	struct listener_params params = {
-		.user_timeout_ms =
-			(timeout_ms > p->slow_timeout_ms ? timeout_ms : p->slow_timeout_ms) + 5000,
-		.backlog = BACKLOG,
-	};
-	for (size_t i = 0; i < p->n_listen; i++) {
+	struct listener_params params = shared_listener_params(w->shared);
+	for (size_t i = 0; i < w->shared->params.n_listen; i++) {
 		const struct listen_url *url = &w->shared->urls[i];
-		if (url->transport == TRANSPORT_UNIX) {
-			w->listeners[i] = w->shared->fds[i]; /* one, shared by all */
+		if (shared_has_one_listener(w->shared, i)) {
+			w->listeners[i] = w->shared->fds[i];
 			continue;
 		}
 		int err = listener_open_shared(&url->address, &params, &w->listeners[i]);
@@ -41,7 +34,7 @@ int accept_open(struct worker *w)
 int accept_begin(struct worker *w)
 {
 	for (size_t i = 0; i < w->shared->params.n_listen; i++) {
-		bool is_shared = w->shared->urls[i].transport == TRANSPORT_UNIX;
+		bool is_shared = shared_has_one_listener(w->shared, i);
 		int err = poller_add_shared(
 			&w->poller, w->listeners[i], TOKEN_LISTENER(i), is_shared);
 		if (err)
@@ -193,17 +186,19 @@ void accept_some(struct worker *w, uint64_t until_ns)
 
 void accept_close(struct worker *w)
 {
-	enum { DRAIN_MAX = 2 * BACKLOG };
+	enum { DRAIN_MAX = 8192 }; /* twice the backlog */
 	w->accept_again_ms = 0;
 	w->knocked = 0;
 	for (size_t i = 0; i < w->shared->params.n_listen; i++) {
 		struct address peer;
 		int fd;
-		bool is_shared = w->shared->urls[i].transport == TRANSPORT_UNIX;
+		bool is_shared = shared_has_one_listener(w->shared, i);
 		if (w->listeners[i] < 0)
 			continue;
+		/* Whoever waits at one that outlives us is our successor's. */
+		unsigned n_most = shared_is_inherited(w->shared, i) ? 0 : DRAIN_MAX;
 		for (unsigned n = 0;
-			n < DRAIN_MAX && listener_accept(w->listeners[i], &peer, &fd) == 0; n++)
+			n < n_most && listener_accept(w->listeners[i], &peer, &fd) == 0; n++)
 			turn_away(w, fd, i, WIRE_OK, NULL);
 		poller_remove(&w->poller, w->listeners[i]);
 		if (!is_shared)

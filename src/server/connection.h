@@ -88,7 +88,7 @@ struct arrival {
 /* What a session was let in with. */
 struct pass {
 	struct watchlist *watch; /* the token's claim; NULL: it has none */
-	uint64_t expires_ms; /* when the token does, on the monotonic clock; 0: there is no token */
+	uint64_t expires_ms; /* when the token does, by worker_boot_ms(); 0: there is no token */
 	uint64_t
 		alarm_ms; /* when ALARM_EXPIRY rings; one of another time is of before; 0: none is set */
 	size_t user_len;
@@ -132,7 +132,10 @@ struct connection {
 		} timed;
 	} u;
 	struct side *side;
-	uint32_t timeout_ms; /* live: what a stamp adds */
+	union {
+		uint32_t timeout_ms; /* live: what a stamp adds */
+		uint32_t deadline_ms; /* linger, was_expired: when the session's time was over */
+	};
 	uint32_t ready_next, ready_prev; /* in the worker's list of those with more to read */
 	uint8_t phase; /* enum phase */
 	uint8_t transport; /* enum transport */

@@ -172,9 +172,11 @@ static void bury(struct worker *w, struct session *s) REQUIRES(role_worker)
 	/* A stamp that is fresh again: bytes came between the verdict and now. */
 	if (was_expired && (int32_t)(stamp - w->stamp_ms) > 0) {
 		worker_count(w, COUNTER_mistakes);
+		histogram_record(&w->telemetry->mistake_ms, 0); /* before it was even told */
 		was_expired = false; /* counted */
 	}
 	worker_leave_session(w, c, true);
+	c->deadline_ms = stamp;
 	output_cut(w, c);
 	reply_bye(&w->out, NULL, 0, reason, UINT64_MAX);
 	worker_farewell(w, c, reason_close_code(reason), was_expired);

@@ -22,17 +22,6 @@ void pass_free(struct pass *p)
 	free(p);
 }
 
-/* The peer's address: what a PROXY header said, else the socket's. False: it is not known any more. */
-static bool find_peer(const struct connection *c, struct address *ret)
-{
-	if (c->side && c->side->peer) {
-		*ret = *c->side->peer;
-		return true;
-	}
-	ret->len = sizeof(ret->u.storage);
-	return getpeername(c->fd, &ret->u.any, &ret->len) == 0;
-}
-
 static struct pass *pass_new(const char *user, size_t len)
 {
 	struct pass *p = calloc(1, sizeof(*p));
@@ -48,7 +37,7 @@ static void complain(struct worker *w, const struct connection *c, const char *w
 {
 	struct address peer;
 	char text[ADDRESS_TEXT_MAX] = "unknown";
-	if (find_peer(c, &peer))
+	if (connection_peer(c, &peer))
 		address_format(&peer, text);
 	log_info("token not accepted", LOG_TEXT("why", why), LOG_TEXT("peer", text));
 	worker_count(w, COUNTER_token_failed);
@@ -61,8 +50,9 @@ static struct pass *pass_of_claims(const struct worker *w, struct token_claims *
 		return NULL;
 	p->watch = claims->watch;
 	claims->watch = NULL;
-	/* Verified just now: it lies ahead. From here on the monotonic clock counts it down. */
-	p->expires_ms = w->now.mono_ms + (claims->expires_unix_s * 1000 - w->now.wall_ms);
+	/* Verified just now: it lies ahead. From here on no clock that can be set counts it down, and none that a suspend
+	 * stops. */
+	p->expires_ms = worker_boot_ms(w) + (claims->expires_unix_s * 1000 - w->now.wall_ms);
 	return p;
 }
 
@@ -106,7 +96,7 @@ static bool charge(struct worker *w, const struct connection *c, uint64_t *ret_k
 {
 	struct address peer;
 	*ret_key = 0;
-	if (!find_peer(c, &peer) || login_rate_exempt(&peer) ||
+	if (!connection_peer(c, &peer) || login_rate_exempt(&peer) ||
 		(c->side && c->side->is_local_proxy))
 		return true;
 	*ret_key = peer_key(&peer);
@@ -172,11 +162,11 @@ enum wire_error pass_renew(
 int pass_watch_clock(struct worker *w, struct connection *c)
 {
 	struct pass *p = c->side->pass;
-	uint64_t furthest_ms = w->now.mono_ms + ALARM_MAX_MS;
+	uint64_t furthest_ms = worker_boot_ms(w) + ALARM_MAX_MS;
 	uint64_t due_ms = p->expires_ms < furthest_ms ? p->expires_ms : furthest_ms;
 	if (p->expires_ms == 0 || (p->alarm_ms != 0 && p->alarm_ms <= due_ms))
 		return 0; /* the one that is set comes in time to look again */
-	if (worker_set_alarm(w, c, ALARM_EXPIRY, due_ms) != 0)
+	if (worker_set_alarm(w, c, ALARM_EXPIRY, due_ms - w->suspended_ms) != 0)
 		return -ENOMEM;
 	p->alarm_ms = due_ms;
 	return 0;

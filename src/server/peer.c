@@ -364,8 +364,11 @@ static void read_lingering(struct worker *w, struct connection *c) REQUIRES(role
 		worker_close(w, c);
 		return;
 	}
-	if (c->was_expired)
+	if (c->was_expired) {
 		worker_count(w, COUNTER_mistakes);
+		histogram_record(
+			&w->telemetry->mistake_ms, (uint32_t)w->now.mono_ms - c->deadline_ms);
+	}
 	c->was_expired = false;
 	c->u.timed.n_bytes += (uint32_t)n;
 	if (c->u.timed.n_bytes > LINGER_BYTES)
@@ -425,7 +428,8 @@ int worker_set_alarm(
 {
 	uint64_t last_ms = w->now.mono_ms + ALARM_MAX_MS;
 	struct alarm alarm = {.fd = (uint32_t)c->fd, .generation = c->generation};
-	alarm.due_ms = (due_ms < last_ms ? due_ms : last_ms) & ((UINT64_C(1) << 56) - 1);
+	alarm.due_ms = ((due_ms < last_ms ? due_ms : last_ms) + w->suspended_ms) &
+		       ((UINT64_C(1) << 56) - 1);
 	alarm.kind = (uint8_t)kind;
 	int err = alarm_set(&w->alarms, alarm);
 	if (err)
@@ -458,7 +462,7 @@ static void ring_for_expiry(struct worker *w, struct connection *c, uint64_t due
 	if (c->phase != PHASE_LIVE || c->side->pass->alarm_ms != due_ms)
 		return; /* a renewal has set a nearer one */
 	c->side->pass->alarm_ms = 0;
-	if (c->side->pass->expires_ms > w->now.mono_ms) {
+	if (c->side->pass->expires_ms > worker_boot_ms(w)) {
 		pass_watch_clock(w, c);
 		return;
 	}
@@ -498,7 +502,7 @@ static void ring_for_open_message(struct worker *w, struct connection *c) REQUIR
 void peer_ring(struct worker *w, unsigned max)
 {
 	struct alarm alarm;
-	for (unsigned n = 0; n < max && alarm_take(&w->alarms, w->now.mono_ms, &alarm); n++) {
+	for (unsigned n = 0; n < max && alarm_take(&w->alarms, worker_boot_ms(w), &alarm); n++) {
 		struct connection *c = connections_at(&w->connections, alarm.fd);
 		if (!c || c->generation != alarm.generation || c->phase == PHASE_LINGER)
 			continue;

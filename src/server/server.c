@@ -7,6 +7,7 @@
 #include "net/descriptors.h"
 #include "net/listener.h"
 #include "net/tls.h"
+#include "presence/inquiry.h"
 #include "server/shared.h"
 #include "server/watchdog.h"
 #include "server/worker.h"
@@ -87,21 +88,40 @@ static void complain_of_url(const struct listen_url *url, int err)
 	log_error("can't listen", LOG_TEXT("url", text), LOG_ERRNO(-err));
 }
 
-/* Unix listeners first: their numbers must be low, for all threads keep them. */
+struct listener_params shared_listener_params(const struct server_shared *shared)
+{
+	enum { BACKLOG = 4096 };
+	const struct server_params *p = &shared->params;
+	/* What the peer has not acknowledged for longer than it may be silent or slow, and a while more. */
+	uint32_t timeout_ms = p->heartbeat_max_ms * p->missed_beats;
+	return (struct listener_params){
+		.user_timeout_ms =
+			(timeout_ms > p->slow_timeout_ms ? timeout_ms : p->slow_timeout_ms) + 5000,
+		.backlog = BACKLOG,
+	};
+}
+
+static int claim_address(struct server_shared *shared, size_t i)
+{
+	struct listener_params params = shared_listener_params(shared);
+	struct listen_url *url = &shared->urls[i];
+	if (shared_is_inherited(shared, i))
+		return listener_adopt(shared->fds[i], &params);
+	if (url->transport == TRANSPORT_UNIX)
+		return listener_open_unix(&url->address, &params, &shared->fds[i]);
+	return listener_claim(&url->address, &shared->fds[i]);
+}
+
+/* Those that all workers wait on first: their numbers must be low, for all threads keep them. */
 static int claim_addresses(struct server_shared *shared)
 {
-	struct listener_params params = {.backlog = 4096};
 	for (int pass = 0; pass < 2; pass++) {
 		for (size_t i = 0; i < shared->params.n_listen; i++) {
-			struct listen_url *url = &shared->urls[i];
-			bool is_unix = url->transport == TRANSPORT_UNIX;
-			if (is_unix != (pass == 0))
+			if (shared_has_one_listener(shared, i) != (pass == 0))
 				continue;
-			int err = is_unix ? listener_open_unix(
-						    &url->address, &params, &shared->fds[i])
-					  : listener_claim(&url->address, &shared->fds[i]);
+			int err = claim_address(shared, i);
 			if (err) {
-				complain_of_url(url, err);
+				complain_of_url(&shared->urls[i], err);
 				return err;
 			}
 		}
@@ -117,7 +137,7 @@ static unsigned count_low_descriptors(const struct server_shared *shared)
 	for (unsigned i = 0; i < shared->params.n_workers; i++)
 		last = shared->wakeups[i] > last ? shared->wakeups[i] : last;
 	for (size_t i = 0; i < shared->params.n_listen; i++)
-		if (shared->urls[i].transport == TRANSPORT_UNIX && shared->fds[i] > last)
+		if (shared_has_one_listener(shared, i) && shared->fds[i] > last)
 			last = shared->fds[i];
 	return (unsigned)last + 1;
 }
@@ -161,6 +181,16 @@ static int open_shared(struct server_shared *shared)
 	return err;
 }
 
+static void take_inherited(struct server_shared *shared, const struct server_params *params)
+{
+	ensure(params->n_listen <= 64); /* a bit for each */
+	for (size_t i = 0; i < params->n_listen; i++) {
+		shared->fds[i] = params->inherited ? params->inherited[i] : -1;
+		if (shared->fds[i] >= 0)
+			shared->inherited |= UINT64_C(1) << i;
+	}
+}
+
 int server_new(const struct server_params *params, struct server **ret)
 {
 	ensure(params->n_workers >= 1 && params->n_workers <= WORKERS_MAX && params->n_listen >= 1);
@@ -172,6 +202,7 @@ int server_new(const struct server_params *params, struct server **ret)
 	struct server_shared *shared = &s->shared;
 	shared->params = *params;
 	shared->params.listen = NULL;
+	shared->params.inherited = NULL;
 	shared->watchdog_wakeup = -1;
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		shared->wakeups[i] = -1;
@@ -182,8 +213,7 @@ int server_new(const struct server_params *params, struct server **ret)
 	int err = complain(shared->urls && shared->fds ? 0 : -ENOMEM);
 	if (!err) {
 		memcpy(shared->urls, params->listen, params->n_listen * sizeof(*shared->urls));
-		for (size_t i = 0; i < params->n_listen; i++)
-			shared->fds[i] = -1;
+		take_inherited(shared, params);
 		err = open_shared(shared);
 	}
 	if (!err)
@@ -223,7 +253,7 @@ static int start_workers(struct server *s)
 static void close_claims(struct server_shared *shared)
 {
 	for (size_t i = 0; i < shared->params.n_listen; i++) {
-		if (shared->urls[i].transport == TRANSPORT_UNIX || shared->fds[i] < 0)
+		if (shared_has_one_listener(shared, i) || shared->fds[i] < 0)
 			continue;
 		close(shared->fds[i]);
 		shared->fds[i] = -1;
@@ -278,6 +308,16 @@ void server_stop(struct server *s)
 	s->n_started = 0;
 }
 
+/* What nobody will answer any more. */
+static void drop_questions(struct mailbox *m)
+{
+	struct mailbox_link *next;
+	for (struct mailbox_link *link = mailbox_take_questions(m); link; link = next) {
+		next = link->next;
+		inquiry_answer(inquiry_from_link(link), NULL);
+	}
+}
+
 static void close_fd(int fd)
 {
 	if (fd >= 0)
@@ -291,14 +331,17 @@ void server_free(struct server *s)
 	struct server_shared *shared = &s->shared;
 	ensure(s->n_started == 0 && !s->watchdog);
 	for (size_t i = 0; shared->urls && shared->fds && i < shared->params.n_listen; i++) {
-		if (shared->fds[i] >= 0 && shared->urls[i].transport == TRANSPORT_UNIX)
+		if (shared->fds[i] >= 0 && shared->urls[i].transport == TRANSPORT_UNIX &&
+			!shared_is_inherited(shared, i))
 			listener_unlink_unix(&shared->urls[i].address, shared->fds[i]);
 		close_fd(shared->fds[i]);
 	}
 	for (unsigned i = 0; i < shared->params.n_workers; i++) {
 		worker_free(s->workers[i]);
-		if (shared->mailboxes[i])
-			mailbox_destroy(shared->mailboxes[i]);
+		if (!shared->mailboxes[i])
+			continue;
+		drop_questions(shared->mailboxes[i]);
+		mailbox_destroy(shared->mailboxes[i]);
 	}
 	table_free(shared->table);
 	for (unsigned i = 0; i < shared->params.n_workers; i++) {

@@ -23,6 +23,9 @@ struct server_params {
 	const struct listen_url
 		*listen; /* n_listen of them; copied. TRANSPORT_TCP and TRANSPORT_UNIX */
 	size_t n_listen;
+	/* Listeners that were opened for us at some of these addresses, n_listen of them, -1: none. The server's from
+	 * server_new() on: closed at its end, and nothing else. NULL: none at all. */
+	const int *inherited;
 	unsigned n_workers;
 	unsigned n_processors; /* that the process may use; 0: as many as workers */
 	uint32_t heartbeat_ms, heartbeat_min_ms, heartbeat_max_ms, missed_beats;

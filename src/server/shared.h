@@ -2,6 +2,7 @@
 #ifndef SERVER_SHARED_H
 #define SERVER_SHARED_H
 
+#include "net/listener.h"
 #include "presence/mailbox.h"
 #include "server/server.h"
 
@@ -18,7 +19,9 @@ struct server_shared {
 	int watchdog_wakeup;
 	unsigned n_low_descriptors; /* those below this number are shared by all threads */
 	struct listen_url *urls; /* as bound */
-	int *fds; /* of each URL: the Unix listener itself, or the claim of a TCP address */
+	/* Of each URL: the listener that all workers wait on (Unix, inherited), or the claim of a TCP address. */
+	int *fds;
+	uint64_t inherited; /* a bit for each URL whose listener was opened for us */
 	/* atomic: main -> all */
 	_Atomic bool is_stopping; /* workers */
 	_Atomic bool is_watchdog_stopping;
@@ -34,6 +37,20 @@ struct server_shared {
 	/* semaphores: workers -> main: the listeners stand, or failed; main -> workers: go on, to accept or to stop */
 	sem_t listening, accepting;
 };
+
+static inline bool shared_is_inherited(const struct server_shared *shared, size_t i)
+{
+	return shared->inherited >> i & 1;
+}
+
+/* Whether the URL has one listener for all workers, which doesn't take SO_REUSEPORT, rather than one for each. */
+static inline bool shared_has_one_listener(const struct server_shared *shared, size_t i)
+{
+	return shared->urls[i].transport == TRANSPORT_UNIX || shared_is_inherited(shared, i);
+}
+
+/* What listeners are told, whoever opened them. */
+struct listener_params shared_listener_params(const struct server_shared *);
 
 /* Signals those whom the actor owes a wake-up; holds no lock. 'self' (a worker's number, or UINT_MAX) is awake. */
 void shared_wake(struct server_shared *, struct actor *, unsigned self);

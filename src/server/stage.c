@@ -76,14 +76,16 @@ static bool set_peer(struct worker *w, struct connection *c, const struct proxy_
 	REQUIRES(role_worker)
 {
 	struct side *side = connection_side(c);
-	if (!side)
-		return false;
-	side->is_local_proxy = !header->has_address;
-	if (!header->has_address)
+	if (side && !header->has_address) {
+		side->is_local_proxy = true;
 		return true;
-	side->peer = malloc(sizeof(*side->peer));
-	if (!side->peer)
+	}
+	if (side)
+		side->peer = malloc(sizeof(*side->peer));
+	if (!side || !side->peer) {
+		worker_count(w, COUNTER_out_of_memory);
 		return false;
+	}
 	*side->peer = header->from;
 	uint64_t key = peer_key(side->peer);
 	if (!w->shared->per_address || key == 0)

@@ -35,6 +35,7 @@ void worker_tick(struct worker *w)
 	w->now.mono_ms = w->now_ns / 1000000;
 	w->now.wall_ms = w->wall_offset_ms + w->now.mono_ms;
 	w->stamp_ms = (uint32_t)((w->now_ns + 999999) / 1000000);
+	w->actor.now_us = (uint32_t)(w->now_ns / 1000);
 }
 
 /* Wall time may be set at any time: looked at now and then. */
@@ -45,6 +46,7 @@ static void tick_after_wait(struct worker *w) REQUIRES(role_worker)
 		return;
 	struct instant now = clock_instant();
 	w->wall_offset_ms = now.wall_ms - now.mono_ms;
+	w->suspended_ms = clock_suspended_ms();
 	w->wall_look_ms = now.mono_ms + WALL_LOOK_MS;
 	w->now.wall_ms = w->wall_offset_ms + w->now.mono_ms;
 }
@@ -158,8 +160,9 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 	if (n == EXPIRIES_PER_TURN || (w->hellos.n > 0 && overdue(w, &w->hellos, &next_ms)))
 		next_ms = w->now.mono_ms;
 	peer_ring(w, EXPIRIES_PER_TURN);
-	if (alarm_next_ms(&w->alarms) < next_ms)
-		next_ms = alarm_next_ms(&w->alarms);
+	uint64_t ring_ms = alarm_next_ms(&w->alarms);
+	if (ring_ms != UINT64_MAX && ring_ms - w->suspended_ms < next_ms)
+		next_ms = ring_ms - w->suspended_ms;
 	if (hearing_next_burial_ms(w) < next_ms)
 		next_ms = hearing_next_burial_ms(w);
 	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))
@@ -189,6 +192,7 @@ static bool take_turn(struct worker *w) REQUIRES(role_worker)
 	hearing_collect(w);
 	is_done &= hearing_hear(w, w->now_ns + SLICE_HEAR_NS);
 	is_done &= drain_mailbox(w);
+	questions_answer(w);
 	is_done &= roster_resync(w, w->now_ns + SLICE_RESYNC_NS);
 	watch_spread(w->watches, MARKS_PER_TURN);
 	counter_add(worker_counters(w), COUNTER_events_skipped, watch_take_skipped(w->watches));

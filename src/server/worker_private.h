@@ -77,10 +77,11 @@ struct worker {
 	uint64_t
 		allowance; /* of messages, in RATE_UNITS: what the last read's sender may send without a bucket */
 	struct tls_context *tls; /* for new connections */
-	struct alarms alarms;
+	struct alarms alarms; /* on the clock of worker_boot_ms() */
 	/* the present */
 	uint64_t now_ns;
 	uint64_t wall_offset_ms, wall_look_ms;
+	uint64_t suspended_ms; /* what the machine's suspends have kept from the monotonic clock */
 	struct instant now;
 	uint32_t stamp_ms; /* now, rounded up */
 };
@@ -93,6 +94,12 @@ static inline struct counters *worker_counters(struct worker *w)
 static inline void worker_count(struct worker *w, enum counter which)
 {
 	counter_add(&w->telemetry->counters, which, 1);
+}
+
+/* The present on a clock that goes on while the machine is suspended. */
+static inline uint64_t worker_boot_ms(const struct worker *w)
+{
+	return w->now.mono_ms + w->suspended_ms;
 }
 
 /* What the poller hands back: of a connection its number and generation; of others, these. */
@@ -152,7 +159,7 @@ bool peer_turn_out(struct worker *, struct connection *) REQUIRES(role_worker);
 /* Uses up what was kept, once the peer takes its replies again, or there is time. False when the connection is gone (or
  * lingers) since. */
 bool peer_resume(struct worker *, struct connection *) REQUIRES(role_worker);
-/* The connection is to be looked at then, or a while before. -ENOMEM, never where the connection's last alarm has just
+/* The connection is to be looked at then (monotonic; a suspend doesn't put it off), or a while before. -ENOMEM, never where the connection's last alarm has just
  * rung: this one takes its place. */
 int worker_set_alarm(struct worker *, const struct connection *, enum alarm_kind, uint64_t due_ms)
 	REQUIRES(role_worker);
@@ -285,5 +292,12 @@ bool hearing_hear(struct worker *, uint64_t until_ns) REQUIRES(role_worker);
  * there is other work. And when to go on; UINT64_MAX: nobody waits. */
 void hearing_bury(struct worker *, bool has_other_work) REQUIRES(role_worker);
 uint64_t hearing_next_burial_ms(const struct worker *) REQUIRES(role_worker);
+
+/* --- questions.c --- */
+
+/* The peer's address: what a PROXY header said, else the socket's. False: it is not known any more. */
+bool connection_peer(const struct connection *, struct address *ret);
+/* Answers what the admin thread has asked. */
+void questions_answer(struct worker *) REQUIRES(role_worker);
 
 #endif

@@ -2,6 +2,7 @@
 
 import re
 import signal
+import socket
 import time
 
 from support.mode import ROOT, sized
@@ -23,6 +24,7 @@ def test_fields(start, clients):
     for worker in stats["workers"]:
         assert set(worker) >= {"sessions", "connections", "mailbox_depth", "loop_ms", "stalled"}
         assert set(worker["loop_ms"]) >= {"p50", "p99", "max"}
+        assert worker["event_ms"] == {"p50": 0, "p99": 0, "max": 0}
         assert worker["stalled"] is False
     assert sum(w["sessions"] for w in stats["workers"]) == sum(w["connections"] for w in stats["workers"]) == 1
     watchdog = stats["watchdog"]
@@ -118,6 +120,57 @@ def test_token(start):
     assert server.get("/stats", token="secret-of-this-test")[0] == 200
     assert server.get("/healthz")[0] == 200 and server.get("/readyz")[0] == 200
     assert not any("secret-of-this-test" in line for line in server.lines)
+
+
+OWN = ["127.0.0.1:7402", "127.0.0.1", "[::1]:7402", "[::1]", "localhost", "LocalHost:8080", "presenced.localhost:1",
+       "192.0.2.1"]
+FOREIGN = ["evil.example", "evil.example:7402", "localhost.evil.example", "notlocalhost", "127.0.0.1.evil.example", "",
+           ":7402", "[::1.evil.example]", "x" * 300, "1.2.3"]
+
+
+def test_names_of_others_are_not_answered_without_a_token(start):
+    """A page whose name was made to lead here (DNS rebinding) asks with that name, and must not read."""
+    server = start()
+    for host in OWN:
+        assert server.get("/stats", headers={"Host": host})[0] == 200, host
+    for host in FOREIGN:
+        status, body = server.get("/stats", headers={"Host": host})
+        assert (status, body["error"]["code"]) == (403, "foreign_host"), host
+        assert server.get("/v1/users/bob", method="DELETE", headers={"Host": host})[0] == 403
+        assert server.get("/nothing", headers={"Host": host})[0] == 403
+        assert server.get("/healthz", headers={"Host": host})[0] == 200
+    where = server.admin.removeprefix("http://").rsplit(":", 1)
+    with socket.create_connection((where[0], int(where[1]))) as old:
+        old.sendall(b"GET /stats HTTP/1.0\r\n\r\n")  # no browser: it says no name at all
+        assert old.recv(12, socket.MSG_WAITALL).endswith(b" 200")
+
+
+def test_names_are_the_operators_where_there_is_a_token(start):
+    server = start(ADMIN_TOKEN="t", METRICS_PUBLIC="true")
+    for host in OWN + FOREIGN:
+        assert server.get("/stats", headers={"Host": host})[0] == 401, host
+        assert server.get("/stats", token="t", headers={"Host": host})[0] == 200, host
+        assert server.get("/metrics", headers={"Host": host})[0] == 200, host
+
+
+def test_pages_of_other_origins_change_nothing(start, clients):
+    server = start()
+    host = server.admin.removeprefix("http://")
+    alice = clients(server).hello("alice")
+    foreign = [{"Origin": "https://evil.example"}, {"Origin": "null"}, {"Origin": "http://127.0.0.1:1"},
+               {"Origin": ""}, {"Sec-Fetch-Site": "cross-site"}, {"Sec-Fetch-Site": "same-site"},
+               {"Origin": f"http://{host}", "Sec-Fetch-Site": "cross-site"}]
+    for headers in foreign:
+        status, body = server.get("/v1/users/alice", method="DELETE", headers=headers)
+        assert (status, body["error"]["code"]) == (403, "foreign_origin"), headers
+        assert server.get("/v1/query", method="POST", headers=headers)[0] == 403
+        assert server.get("/stats", headers=headers)[0] == 200  # a link from elsewhere is one
+    alice.beat()
+    own = [{"Origin": f"http://{host}", "Sec-Fetch-Site": "same-origin"}, {"Origin": f"https://{host.upper()}"},
+           {"Sec-Fetch-Site": "none"}, {}]
+    for headers in own:
+        clients(server).hello("bob")
+        assert server.get("/v1/users/bob", method="DELETE", headers=headers)[0] == 204, headers
 
 
 def test_methods(start):

@@ -13,10 +13,14 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import pytest
 
+from support.certs import Certificate
 from support.client import connect
+from support.doors import DoorClient, proxy_v2
 from support.mode import PATIENCE, ROOT, sized
+from support.stall import frozen
 
 OPENAPI = json.loads((ROOT / "etc/openapi.json").read_text())
+DOORS = "tcp://127.0.0.1:0,tls://127.0.0.1:0,ws://127.0.0.1:0,wss://127.0.0.1:0"
 PRESENCE = ["user", "state", "reason", "seq", "at_ms", "last_seen_ms", "status"]
 SESSION = ["session", "device", "transport", "address", "state", "status", "since_ms", "last_seen_ms", "timeout_ms",
            "reconnecting"]
@@ -95,10 +99,12 @@ def test_user_with_sessions(server, api, login, name):
     by_session = {s["session"]: s for s in bob["sessions"]}
     seen = by_session[phone.welcome["session"]]
     assert (seen["device"], seen["transport"], seen["state"], seen["status"]) == ("phone", "tcp", "away", "lunch \"ü\"")
-    assert (seen["timeout_ms"], seen["address"], seen["reconnecting"]) == (6000, None, False)
+    assert (seen["timeout_ms"], seen["reconnecting"]) == (6000, False)
+    assert seen["address"] == "{}:{}".format(*phone.sock.getsockname())
     assert before - 1 <= seen["since_ms"] <= seen["last_seen_ms"] + 1 <= time.time() * 1000 + 2
     hidden = by_session[shy.welcome["session"]]
     assert (hidden["device"], hidden["transport"], hidden["state"]) == (shy.welcome["device"], "unix", "invisible")
+    assert hidden["address"] is None
     # A heartbeat is seen, also without any event.
     phone.beat()
     again = {s["session"]: s for s in api.user(name("bob"))["sessions"]}
@@ -107,6 +113,45 @@ def test_user_with_sessions(server, api, login, name):
     phone.bye()
     gone = api.user(name("bob"))
     assert (gone["state"], gone["reason"], gone["sessions"]) == ("offline", "logout", [])
+
+
+def test_addresses_are_those_of_the_peers(start, session_tmp):
+    """Whichever door they came by, whichever worker has them; and behind a proxy those that it names."""
+    certificate = Certificate(session_tmp, "addresses")
+    server = start(WORKERS=2, LISTEN=DOORS, **certificate.settings())
+    clients = {}
+    for url in server.urls * 3:
+        client = DoorClient(url, tls=certificate.context()).hello("bob", str(len(clients)))
+        clients[str(len(clients))] = client
+    api = Api(server)
+    told = {s["device"]: s["address"] for s in api.user("bob")["sessions"]}
+    assert told == {device: "{}:{}".format(*client.sock.getsockname()) for device, client in clients.items()}
+    api.http.close()
+    for client in clients.values():
+        client.close()
+
+
+def test_address_behind_a_proxy(start):
+    server = start(PROXY_TRUSTED="127.0.0.0/8")
+    client = DoorClient(server.url(), proxy=proxy_v2("192.0.2.7", 5000)).hello("bob")
+    api = Api(server)
+    assert [s["address"] for s in api.user("bob")["sessions"]] == ["192.0.2.7:5000"]
+    api.http.close()
+    client.close()
+
+
+def test_a_worker_that_is_busy_is_not_waited_for(start, clients):
+    server = start(WORKERS=1)
+    clients(server).hello("bob")
+    api = Api(server)
+    with frozen(server, "worker-0"):
+        for _ in range(5):  # once more than is ever asked
+            began = time.monotonic()
+            assert [s["address"] for s in api.user("bob")["sessions"]] == [None]
+            assert time.monotonic() - began < sized(0.2, 2)
+    server.wait_stats(lambda s: s["uptime_ms"] > 0)
+    assert api.user("bob")["sessions"][0]["address"]
+    api.http.close()
 
 
 def test_user_who_was_never_seen(api, name):
@@ -422,13 +467,14 @@ def test_histograms_add_up(server):
         if name.endswith("_bucket"):
             worker, le = re.fullmatch(r'(worker="\d+")?,?le="([^"]+)"', labels).groups()
             series.setdefault((name[:-7], worker), []).append((float(le), value))
-    assert len(series) == 3 + 2  # two workers' loops
+    assert len(series) == 3 + 2 * 3  # of two workers: loops, events, mistakes
     for (name, worker), buckets in series.items():
         assert buckets == sorted(buckets) and len({le for le, _ in buckets}) == len(buckets) > 5
         assert [n for _, n in buckets] == sorted(n for _, n in buckets)
         assert buckets[-1] == (float("inf"), got[f"{name}_count", worker])
         assert got[f"{name}_sum", worker] >= 0
-    assert got["presenced_scan_seconds_count", None] > 0
+    server.wait_stats(lambda stats: stats["watchdog"]["scans"] > 0)
+    assert samples(metrics(server))["presenced_scan_seconds_count", None] > 0
 
 
 def test_promtool_finds_nothing(server):

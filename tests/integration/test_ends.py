@@ -1,5 +1,6 @@
 """The ways in which a session ends, what its watchers are told, and when."""
 
+import re
 import threading
 import time
 
@@ -176,6 +177,8 @@ def test_mistakes_are_counted(start, clients):
     alice.expect("bye", reason="timeout")
     alice.raw(b"\n")
     server.wait_stats(lambda s: s["watchdog"]["mistakes"] == 1)
+    text = server.get("/metrics")[1]
+    assert sum(map(int, re.findall(r"presenced_mistake_duration_seconds_count\S* (\d+)", text))) == 1
 
 
 def test_watchers_own_end_is_clean(login, name, bob):

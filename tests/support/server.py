@@ -45,11 +45,11 @@ def sanitizer_wrap():
     return ["setarch", "-R"] if MODE != "release" and shutil.which("setarch") else []
 
 
-def run_to_end(*args, wrap=(), timeout=None, preexec_fn=None, **settings):
+def run_to_end(*args, wrap=(), timeout=None, preexec_fn=None, pass_fds=(), **settings):
     """One run that is expected to end by itself: exit code, stdout, stderr."""
     done = subprocess.run([*wrap, *sanitizer_wrap(), str(BINARY), *args], env=environment(settings),
                           stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=timeout or 2 * PATIENCE, preexec_fn=preexec_fn)
+                          timeout=timeout or 2 * PATIENCE, preexec_fn=preexec_fn, pass_fds=pass_fds)
     assert not any(word in done.stderr for word in SANITIZER_WORDS), done.stderr
     return done
 
@@ -72,7 +72,8 @@ def off_loopback():
 class Server:
     """Keyword arguments in capitals are settings without their prefix: Server(tmp, HEARTBEAT='1s')."""
 
-    def __init__(self, tmp, name="presenced", namespace=None, wrap=(), env=None, preexec_fn=None, **settings):
+    def __init__(self, tmp, name="presenced", namespace=None, wrap=(), env=None, preexec_fn=None, pass_fds=(),
+                 **settings):
         self.namespace = namespace
         self.log_path = pathlib.Path(tmp) / f"{name}.log"
         full = dict(DEFAULTS)
@@ -86,7 +87,8 @@ class Server:
         self._is_over = False
         self.process = subprocess.Popen(
             [*enter, *wrap, *sanitizer_wrap(), str(BINARY)], env={**environment(full), **(env or {})},
-            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=preexec_fn)
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, preexec_fn=preexec_fn,
+            pass_fds=pass_fds)
         self.pid = self.process.pid
         self._reader = threading.Thread(target=self._read_log, daemon=True)
         self._reader.start()
@@ -139,14 +141,15 @@ class Server:
 
     # The admin side
 
-    def get(self, path, method="GET", token=None):
+    def get(self, path, method="GET", token=None, headers=None):
         """Status and parsed body of one admin request."""
         where = urlsplit(self.admin)
         with lab.inside(self.namespace):
             http_client = http.client.HTTPConnection(where.hostname, where.port, timeout=PATIENCE)
             http_client.connect()
         try:
-            http_client.request(method, path, headers={} if token is None else {"Authorization": f"Bearer {token}"})
+            bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
+            http_client.request(method, path, headers={**bearer, **(headers or {})})
             reply = http_client.getresponse()
             body = reply.read()
         finally:

@@ -1,6 +1,7 @@
-"""Ways to starve a process: of all CPU, or of most of it."""
+"""Ways to starve a process: of all CPU, or of most of it, or one of its threads."""
 
 import contextlib
+import ctypes
 import os
 import pathlib
 
@@ -28,3 +29,28 @@ def cpu_quota(pid, percent):
         with contextlib.suppress(OSError):
             (home / "cgroup.procs").write_text(str(pid))
         group.rmdir()
+
+
+PTRACE_SEIZE, PTRACE_INTERRUPT, PTRACE_DETACH, WALL = 0x4206, 0x4207, 17, 0x40000000
+_libc = ctypes.CDLL(None, use_errno=True)
+_libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]
+
+
+def _ptrace(request, thread):
+    if _libc.ptrace(request, thread, None, None) != 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+
+
+@contextlib.contextmanager
+def frozen(server, name):
+    """The server's thread of that name stands still, and the others go on. Begun and ended by one thread of ours: the
+    kernel knows no other as the tracer."""
+    threads = pathlib.Path(f"/proc/{server.pid}/task").iterdir()
+    thread = next(int(t.name) for t in threads if (t / "comm").read_text().strip() == name)
+    _ptrace(PTRACE_SEIZE, thread)
+    try:
+        _ptrace(PTRACE_INTERRUPT, thread)
+        os.waitpid(thread, WALL)
+        yield
+    finally:
+        _ptrace(PTRACE_DETACH, thread)

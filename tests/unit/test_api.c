@@ -88,7 +88,7 @@ static void test_body_in_pieces(void **state)
 
 	admin_begin(*state);
 	fd = client_dial(*state);
-	client_say(fd, "POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: 33\r\n\r\n");
+	client_say(fd, "POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: 33\r\n\r\n");
 	for (const char *c = body; *c; c++) {
 		snprintf(piece, sizeof(piece), "%c", *c);
 		client_say(fd, piece);
@@ -96,7 +96,8 @@ static void test_body_in_pieces(void **state)
 	client_hear(fd, true, &r);
 	assert_presences(&r, 3);
 	/* Again on the same connection, in chunks. */
-	client_say(fd, "POST /v1/query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n");
+	client_say(fd,
+		"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n");
 	for (const char *c = body; *c; c++) {
 		snprintf(piece, sizeof(piece), "1\r\n%c\r\n", *c);
 		client_say(fd, piece);
@@ -134,7 +135,7 @@ static void say_chunks(int fd, size_t n)
 static void test_bodies_over_the_limit(void **state)
 {
 	static const char chunked[] =
-		"POST /v1/query HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
+		"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n";
 	struct reply r;
 	int fd;
 
@@ -175,7 +176,7 @@ static void test_bodies_that_are_no_query(void **state)
 		char request[256];
 		int fd = client_dial(*state);
 		snprintf(request, sizeof(request),
-			"POST /v1/query HTTP/1.1\r\nHost: x\r\nContent-Length: %zu\r\n\r\n%s",
+			"POST /v1/query HTTP/1.1\r\nHost: localhost\r\nContent-Length: %zu\r\n\r\n%s",
 			strlen(bodies[i]), bodies[i]);
 		client_say(fd, request);
 		client_hear(fd, true, &r);

@@ -19,7 +19,7 @@
 
 static void ask_kept_alive(int fd, struct reply *ret)
 {
-	client_say(fd, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+	client_say(fd, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	client_hear(fd, true, ret);
 	assert_int_equal(ret->status, 200);
 }
@@ -35,7 +35,7 @@ static void test_several_requests_on_a_connection(void **state)
 		ask_kept_alive(fd, &r);
 	/* Pipelined. */
 	client_say(fd,
-		"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nGET /nothing HTTP/1.1\r\nHost: x\r\n\r\n");
+		"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nGET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	client_hear(fd, true, &r);
 	assert_int_equal(r.status, 200);
 	client_hear(fd, true, &r);
@@ -46,7 +46,7 @@ static void test_several_requests_on_a_connection(void **state)
 /* A request that comes a byte at a time is one all the same. */
 static void test_a_request_in_pieces(void **state)
 {
-	static const char request[] = "GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n";
+	static const char request[] = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 	struct reply r;
 	int fd;
 
@@ -63,7 +63,7 @@ static void test_a_request_in_pieces(void **state)
 static void test_the_slow_are_closed(void **state)
 {
 	static const char *const said[] = {
-		"", "\r\n\r\n", "GET /sta", "GET /stats HTTP/1.1\r\nHost: x\r\n"};
+		"", "\r\n\r\n", "GET /sta", "GET /stats HTTP/1.1\r\nHost: localhost\r\n"};
 	struct admin_fixture *f = *state;
 	int fds[ARRAY_LEN(said)];
 
@@ -93,7 +93,7 @@ static void test_connections_over_the_limit_wait(void **state)
 	ask_kept_alive(first, &r);
 	ask_kept_alive(second, &r);
 	third = client_dial(f);
-	client_say(third, "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+	client_say(third, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n");
 	/* The one thread has been round its loop since: it would have answered. */
 	for (int i = 0; i < 10; i++) {
 		ask_kept_alive(first, &r);
@@ -111,8 +111,9 @@ static void test_connections_over_the_limit_wait(void **state)
 
 static void test_stop_with_open_connections(void **state)
 {
-	static const char *const said[] = {"", "GET /st", "GET /stats HTTP/1.1\r\nHost: x\r\n\r\n",
-		"POST /stats HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345"};
+	static const char *const said[] = {"", "GET /st",
+		"GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\n",
+		"POST /stats HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10\r\n\r\n12345"};
 	struct admin_fixture *f = *state;
 	struct reply r;
 	uint64_t began_ms;

@@ -105,7 +105,8 @@ static void test_fields_are_those_of_the_protocol(void **state)
 	json_array_foreach(workers, i, worker)
 	{
 		ASSERT_FIELDS(worker, "sessions", "connections", "lingering", "watches",
-			"descriptors", "mailbox_depth", "loop_ms", "stalled", "counters");
+			"descriptors", "mailbox_depth", "loop_ms", "event_ms", "stalled",
+			"counters");
 		ASSERT_FIELDS(json_object_get(worker, "loop_ms"), "p50", "p99", "max");
 		assert_true(json_is_boolean(json_object_get(worker, "stalled")));
 	}

@@ -1,6 +1,7 @@
 #include "support/admin_fixture.h"
 
 #include "base/clock.h"
+#include "presence/inquiry.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -43,14 +44,27 @@ int admin_setup(void **state)
 	return 0;
 }
 
+/* There are no workers that would have answered. */
+static void drop_questions(struct mailbox *m)
+{
+	struct mailbox_link *next;
+
+	for (struct mailbox_link *link = mailbox_take_questions(m); link; link = next) {
+		next = link->next;
+		inquiry_answer(inquiry_from_link(link), NULL);
+	}
+}
+
 int admin_teardown(void **state)
 {
 	struct admin_fixture *f = *state;
 
 	admin_stop(f->admin);
 	table_free(f->table);
-	for (unsigned i = 0; i < ADMIN_N_WORKERS; i++)
+	for (unsigned i = 0; i < ADMIN_N_WORKERS; i++) {
+		drop_questions(&f->mailboxes[i]);
 		mailbox_destroy(&f->mailboxes[i]);
+	}
 	mailbox_destroy(&f->watchdog);
 	telemetry_free(f->telemetry);
 	free(f);
@@ -149,8 +163,8 @@ void client_get(const struct admin_fixture *f, const char *method, const char *p
 	int fd = client_dial(f);
 
 	assert_non_null(request);
-	snprintf(request, size, "%s %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n%s\r\n", method,
-		path, headers);
+	snprintf(request, size, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n%s\r\n",
+		method, path, headers);
 	client_say(fd, request);
 	client_hear(fd, strcmp(method, "HEAD") != 0, ret);
 	client_await_end(fd);
