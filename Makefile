@@ -22,6 +22,7 @@ PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest python3-pytest-xdist iproute2 nftables procps libfaketime util-linux mandoc \
 	strace valgrind openssl libuv1-dev python3-cryptography python3-websockets haproxy chromium prometheus \
+	systemd shellcheck python3-yaml \
 	$(PACKAGES_NODE)
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 python3-pytest openssl mosquitto redis-server memcached
 PACKAGES_DEMO := $(PACKAGES_BUILD) python3 iproute2 nftables
@@ -343,11 +344,23 @@ packages-demo:
 
 PREFIX ?= /usr/local
 SYSCONFDIR ?= $(if $(filter /usr,$(PREFIX)),/etc,$(PREFIX)/etc)
+UNITDIR ?= $(PREFIX)/lib/systemd/system
 MAN_PAGES := $(wildcard etc/man/*.[1-8])
+UNITS := $(wildcard etc/systemd/*)
 
-.PHONY: install clean help
-install: all install-libpresence
+.PHONY: install install-files clean help
+install: all install-files install-libpresence
 	install -D -m 755 $(BUILD)/presenced '$(DESTDIR)$(PREFIX)/bin/presenced'
+
+# All but what is built. The units name where the server and its settings lie.
+install-files:
+	mkdir -p '$(DESTDIR)$(UNITDIR)'
+	$(foreach unit,$(UNITS),sed -e 's|/usr/bin/presenced|$(PREFIX)/bin/presenced|' \
+		-e 's|/etc/presenced.env|$(SYSCONFDIR)/presenced.env|' $(unit) \
+		>'$(DESTDIR)$(UNITDIR)/$(notdir $(unit))' && \
+		chmod 644 '$(DESTDIR)$(UNITDIR)/$(notdir $(unit))' &&) true
+	install -D -m 644 etc/completion/presenced \
+		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/presenced'
 ifneq ($(wildcard etc/presenced.env),)
 	test -e '$(DESTDIR)$(SYSCONFDIR)/presenced.env' || \
 		install -D -m 640 etc/presenced.env '$(DESTDIR)$(SYSCONFDIR)/presenced.env'
