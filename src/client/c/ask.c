@@ -170,8 +170,9 @@ static int take_watching(struct presence *p, const struct incoming *in)
 	return 0;
 }
 
-/* Those that were in the request: alone, it is refused; else each is suspect. */
-static bool refuse_party(struct presence *p, uint64_t id, enum presence_error error)
+/* Those that were in the request: alone, it is refused; else each is suspect. None may be left of it, where they were
+ * unwatched meanwhile. */
+static void refuse_party(struct presence *p, uint64_t id, enum presence_error error)
 {
 	struct contact *one = NULL;
 	size_t n = 0;
@@ -185,12 +186,9 @@ static bool refuse_party(struct presence *p, uint64_t id, enum presence_error er
 	}
 	if (id == p->suspect_id)
 		p->suspect_id = 0;
-	else if (n == 0)
-		return false;
 	if (n == 1)
 		contacts_refuse(&p->contacts, one, error);
 	p->suspect_chunk = n > 1 ? n / 2 : 1;
-	return true;
 }
 
 /* --- queries --- */
@@ -327,10 +325,11 @@ bool ask_refused(struct presence *p, uint64_t id, enum presence_error error)
 {
 	struct query *q = find_query(p, id);
 
-	if (id == 0)
+	if (id == 0 || id > p->last_id)
 		return false;
-	if (!q)
-		return refuse_party(p, id, error);
-	answer(p, q, error);
+	if (q)
+		answer(p, q, error);
+	else
+		refuse_party(p, id, error);
 	return true;
 }

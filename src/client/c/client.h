@@ -182,7 +182,7 @@ void ask_lost(struct presence *);
 /* Of a reply; 0, or -EPROTO, -ENOMEM with '*ret_detail'. */
 int ask_reply(struct presence *, const struct incoming *, const char **ret_detail);
 
-/* An error with an id of ours: true where it was a watch's or a query's. */
+/* A watch or a query is refused; false where the id is none of ours. */
 bool ask_refused(struct presence *, uint64_t id, enum presence_error);
 
 /* Tells the server of users that are watched no longer. */
