@@ -339,12 +339,14 @@ static void test_a_query_that_can_not_be_answered(void **state)
 	play_end(&play);
 }
 
+#define PRESENCES(elements) "{\"type\":\"presences\",\"id\":1,\"presences\":" elements "}"
+#define IS_BUSY(user)       "{\"user\":\"" user "\",\"state\":\"busy\"}"
+
 static const char *const wrong_replies[] = {
-	"{\"type\":\"presences\",\"id\":1,\"presences\":[]}",
-	"{\"type\":\"presences\",\"id\":1,\"presences\":[{\"user\":\"carol\",\"state\":\"busy\"}]}",
-	"{\"type\":\"presences\",\"id\":1,\"presences\":[{\"user\":\"bob\",\"state\":\"busy\"},"
-	"{\"user\":\"carol\",\"state\":\"busy\"},{\"user\":\"dave\",\"state\":\"busy\"}]}",
-	"{\"type\":\"presences\",\"id\":1,\"presences\":{}}",
+	PRESENCES("[]"),
+	PRESENCES("[" IS_BUSY("carol") "]"),
+	PRESENCES("[" IS_BUSY("bob") "," IS_BUSY("carol") "," IS_BUSY("dave") "]"),
+	PRESENCES("{}"),
 };
 
 static void test_a_reply_that_does_not_fit(void **state)
