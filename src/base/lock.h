@@ -13,7 +13,7 @@
 
 #include <pthread.h>
 
-enum lock_rank { RANK_NONE, RANK_STRIPE, RANK_FEED, RANK_STREAMS, RANK_LOG, RANK_N };
+enum lock_rank { RANK_NONE, RANK_STRIPE, RANK_FEED, RANK_STREAMS, RANK_LIVE, RANK_LOG, RANK_N };
 
 struct CAPABILITY("mutex") lock {
 	pthread_mutex_t mutex;
