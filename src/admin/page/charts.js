@@ -6,7 +6,9 @@ import { ENDS, clock, duration, short } from './words.js';
 
 const css = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const FONT = '11px system-ui, "Segoe UI", Roboto, "Liberation Sans", sans-serif';
-const STEPS = { 120: 2, 300: 5, 900: 15 }; /* seconds a bar of the ends, by the seconds shown */
+/* Seconds a bar of the ends, by the seconds shown: so that there are some sixty of them. */
+const step_of = (range) => (range > 600 ? 15 : range > 240 ? 5 : 2);
+const RANGE_MIN = 120;
 const LINES_MAX = 6; /* workers that get a line each; of more the extremes and the middle are shown */
 
 export function element(tag, attributes = {}, ...children) {
@@ -145,19 +147,15 @@ function stack({ middles, totals }) {
 }
 
 class Chart {
-	constructor(root, what, owner) {
+	constructor(root, what) {
 		this.what = what;
-		this.owner = owner;
 		this.plot = null;
-		this.shown = []; /* the numbers of the legend, by column */
 		this.legend = element('ul', { class: 'legend' });
 		this.none = element('p', { class: 'none', text: what.none ?? '', hidden: '' });
 		this.box = element('div', { class: 'plot', tabindex: '0', role: 'img', 'aria-label': what.title }, this.none);
 		this.box.addEventListener('keydown', (event) => this.key(event));
 		this.box.addEventListener('blur', () => this.plot?.setCursor({ left: -10, top: -10 }));
-		const title = element('h3', { text: what.title });
-		if (what.unit)
-			title.append(element('small', { text: what.unit }));
+		const title = element('h3', { text: what.title }, this.unit = element('small', { text: what.unit ?? '' }));
 		root.append(element('figure', { class: 'chart' }, title, this.legend, this.box));
 	}
 
@@ -179,7 +177,7 @@ class Chart {
 			legend: { show: false },
 			cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { show: !what.is_stacked && !what.none, size: 6 },
 				sync: what.is_stacked ? undefined : { key: 'time' } },
-			axes: axes(what.format, (s) => (this.owner.range > 300 ? minute(s) : second(s))),
+			axes: axes(what.format, (s) => (s % 60 === 0 ? minute(s) : second(s))),
 			scales: { x: { time: true }, y: { range: from_zero(what.least) } },
 			series: [{}, ...(what.is_stacked ? series.reverse() : series)],
 			hooks: { setCursor: [() => this.tell()] },
@@ -207,7 +205,8 @@ class Chart {
 			this.build(about);
 		let min = now - range, max = now;
 		if (this.what.is_stacked) {
-			const step = STEPS[range];
+			const step = step_of(range);
+			this.unit.textContent = `by reason, ${step} s a bar`;
 			const ends = samples.ends(step);
 			this.numbers = [ends.middles, ...ends.totals];
 			this.drawn = stack(ends);
@@ -248,7 +247,8 @@ class Chart {
 
 	describe() {
 		const words = this.series.map((s, i) => `${s.label} ${this.values[i].textContent}`);
-		this.box.setAttribute('aria-label', `${this.what.title}${this.what.unit ? `, ${this.what.unit}` : ''}: ${words.join(', ')}`);
+		const of = [this.what.title, this.unit.textContent].filter(Boolean).join(', ');
+		this.box.setAttribute('aria-label', `${of}: ${words.join(', ')}`);
 	}
 
 	/* The arrows move the cursor from sample to sample, as a pointer would. */
@@ -271,12 +271,20 @@ class Chart {
 export class Charts {
 	constructor(root) {
 		this.range = 900;
-		this.all = CHARTS.map((what) => new Chart(root, what, this));
-		new ResizeObserver(() => this.all.forEach((chart) => chart.resize())).observe(root);
+		this.all = CHARTS.map((what) => new Chart(root, what));
+		const observer = new ResizeObserver(() => this.all.forEach((chart) => chart.resize()));
+		this.all.forEach((chart) => observer.observe(chart.box));
+	}
+
+	/* The seconds shown: as chosen, and of a server that was just started not much more than there is. */
+	shown(samples) {
+		const there = samples.at.at(-1) - samples.at[0];
+		return Math.min(this.range, Math.max(RANGE_MIN, Math.ceil(there / 60) * 60));
 	}
 
 	draw(samples, about) {
-		this.all.forEach((chart) => chart.draw(samples, this.range, about));
+		const range = this.shown(samples);
+		this.all.forEach((chart) => chart.draw(samples, range, about));
 	}
 
 	describe() {

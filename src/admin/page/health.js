@@ -9,6 +9,11 @@ function share(value, limit) {
 	return limit > 0 ? value / limit : 0;
 }
 
+/* Of what is used of something: 'good', 'warn' or 'bad'. */
+export function level(used) {
+	return used >= AT ? 'bad' : used >= NEAR ? 'warn' : 'good';
+}
+
 /* The limits that fill up: what of them is used. Also the meters beside the workers are made of these. */
 export function limits(sample, about) {
 	const most = (name) => Math.max(0, ...sample.workers.map((worker) => worker[name]));
@@ -16,11 +21,11 @@ export function limits(sample, about) {
 	return [
 		{ title: 'Connections', value: sample.connections, limit: l.max_connections, name: 'PRESENCED_MAX_CONNECTIONS',
 			then: 'New connections are refused at the limit.' },
-		{ title: 'Descriptors of a worker', value: most('descriptors'), limit: l.descriptors, name: 'the limit of open files',
+		{ title: 'Descriptors', value: most('descriptors'), limit: l.descriptors, name: 'of the fullest worker: open files',
 			then: 'New connections are refused at the limit.' },
 		{ title: 'Watches', value: sample.watches, limit: l.max_watches_total, name: 'PRESENCED_MAX_WATCHES_TOTAL',
 			then: 'Requests to watch are refused at the limit.' },
-		{ title: 'Mailbox of a worker', value: most('mailbox_depth'), limit: l.mailbox_events, name: 'events that wait for it',
+		{ title: 'Mailbox', value: most('mailbox_depth'), limit: l.mailbox_events, name: 'of the fullest worker: events that wait',
 			then: 'A full mailbox makes the worker read again all it watches: nothing is lost, but it costs.' },
 	];
 }
@@ -29,7 +34,7 @@ function of_limits(sample, about, say) {
 	for (const { title, value, limit, name, then } of limits(sample, about)) {
 		const used = share(value, limit);
 		if (used >= NEAR)
-			say(used >= AT ? 'bad' : 'warn', `${title} near the limit`,
+			say(level(used), `${title} near the limit`,
 				`${full(value)} of ${full(limit)} (${name}). ${then}`);
 	}
 }

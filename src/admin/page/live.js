@@ -10,6 +10,13 @@ const SILENCE_MS = 15000;
 
 export class Unauthorized extends Error {}
 
+export class Refused extends Error {
+	constructor(code, message) {
+		super(message);
+		this.code = code;
+	}
+}
+
 let token = null;
 try {
 	token = sessionStorage.getItem(TOKEN_KEY);
@@ -46,7 +53,7 @@ export async function askJson(path) {
 	const reply = await ask(path, { signal: AbortSignal.timeout(10000) });
 	const body = await reply.json().catch(() => null);
 	if (!reply.ok)
-		throw new Error(body?.error?.message ?? `the server answered ${reply.status}`);
+		throw new Refused(body?.error?.code, body?.error?.message ?? `the server answered ${reply.status}`);
 	return body;
 }
 

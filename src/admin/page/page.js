@@ -1,7 +1,7 @@
 /* The page: what the stream tells goes into samples, and from there into tiles, charts, workers and warnings. */
 
 import { Charts, Spark, element } from './charts.js';
-import { limits, notices } from './health.js';
+import { level, limits, notices } from './health.js';
 import { Live, hasToken, setToken } from './live.js';
 import { Samples } from './samples.js';
 import { UserView } from './user.js';
@@ -35,12 +35,12 @@ const TILES = [
 	{ title: 'Users online', value: () => [full(sample.users_online), ''], spark: column('users_online'),
 		note: () => `${full(sample.states.busy)} busy, ${full(sample.states.away)} away` },
 	{ title: 'Heartbeats', value: () => [rate('heartbeats')(), '/s'], spark: column('heartbeats'),
-		note: () => `${full(samples.total('heartbeats', 60))} in the last minute` },
+		note: () => `${full(samples.total('heartbeats', 60))} a minute` },
 	{ title: 'Events', value: () => [rate('events')(), '/s'], spark: column('events'),
-		note: () => `${short(samples.last('events_delivered'))}/s told to watchers` },
+		note: () => `${short(samples.last('events_delivered'))}/s told` },
 	{ title: 'Lateness, p99', value: lateness, spark: column('lateness_p99_ms'),
-		note: () => (samples.highest('lateness_p99_ms', 60) === null ? 'nobody fell silent this minute' :
-			`of the last minute; ${duration(2 * about.scan_interval_ms)} promised`) },
+		note: () => (samples.highest('lateness_p99_ms', 60) === null ? 'nobody fell silent' :
+			`${duration(2 * about.scan_interval_ms)} promised`) },
 	{ title: 'Ends', value: () => [full(ENDED.reduce((n, name) => n + samples.total(name, 60), 0)), '/min'], spark: summed(ENDED),
 		note: () => `${full(samples.total('ended_timeout', 60))} fell silent` },
 ].map((tile) => {
@@ -57,14 +57,14 @@ function draw_tiles() {
 		tile.parts.value.textContent = value;
 		tile.parts.unit.textContent = unit ?? '';
 		tile.parts.note.textContent = tile.note();
-		tile.line.draw(samples, charts.range);
+		tile.line.draw(samples, charts.shown(samples));
 	}
 }
 
 /* ---- workers and limits -------------------------------------------------------------------------- */
 
 function meter(share, text) {
-	const fill = element('span', { class: 'fill' });
+	const fill = element('span', { class: 'fill', 'data-level': level(share) });
 	fill.style.transform = `scaleX(${Math.min(1, share)})`;
 	return element('div', { class: 'meter' }, element('span', { class: 'track', 'aria-hidden': 'true' }, fill), element('span', { text }));
 }
@@ -101,6 +101,7 @@ function draw_workers() {
 function update_row(row, made) {
 	const bar = row.querySelector('.fill'), text = row.querySelector('.meter span:last-child');
 	bar.style.transform = made.querySelector('.fill').style.transform;
+	bar.dataset.level = made.querySelector('.fill').dataset.level;
 	text.textContent = made.querySelector('.meter span:last-child').textContent;
 	[...made.cells].forEach((cell, i) => {
 		if (!cell.classList.contains('load') && cell.textContent !== row.cells[i].textContent)
@@ -205,9 +206,11 @@ const on_event = {
 		if (about && (about.workers !== data.workers || about.server !== data.server))
 			charts.forget();
 		about = data;
+		samples.clear();
 	},
+	/* What was before the first sample; also what was missed between two. */
 	history(data) {
-		samples.replace(data);
+		data.samples.forEach((row) => samples.push_row(about.columns, row));
 	},
 	sample(data) {
 		sample = data;

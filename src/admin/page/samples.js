@@ -27,11 +27,9 @@ export class Samples {
 		return this.at.length;
 	}
 
-	/* Rows as they come with the first event of a stream: they take the place of all there was. */
-	replace({ columns, samples }) {
-		this.clear();
-		for (const row of samples)
-			this.push(Object.fromEntries(columns.map((name, i) => [name, row[i]])));
+	/* A row of the history, as the stream's first event names its columns. */
+	push_row(columns, row) {
+		this.push(Object.fromEntries(columns.map((name, i) => [name, row[i]])));
 	}
 
 	push(sample) {

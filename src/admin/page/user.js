@@ -10,6 +10,17 @@ const MATCHES_MAX = 12, PAGES_MAX = 20;
 
 const path_of = (user) => `/v1/users/${encodeURIComponent(user)}`;
 
+/* Of a server that keeps none it is empty. */
+async function history_of(user) {
+	try {
+		return await askJson(`${path_of(user)}/history`);
+	} catch (error) {
+		if (error.code === 'no_history')
+			return { history: [] };
+		throw error;
+	}
+}
+
 function state(word) {
 	return element('span', { class: 'state', 'data-state': word, text: word });
 }
@@ -94,7 +105,7 @@ export class UserView {
 	}
 
 	async load(asked) {
-		const [user, history] = await Promise.all([askJson(path_of(asked)), askJson(`${path_of(asked)}/history`)]);
+		const [user, history] = await Promise.all([askJson(path_of(asked)), history_of(asked)]);
 		if (this.asked !== asked)
 			return;
 		const now = Date.now() + this.skew_ms;

@@ -70,7 +70,7 @@ export function ago(ms, now) {
 /* Why a session or a user changed: an end, and how it reads behind "offline since 10:31:04: ". */
 export const REASONS = {
 	login: 'logged in',
-	update: 'said so itself',
+	update: 'set by its client',
 	logout: 'said bye',
 	closed: 'closed its connection (FIN)',
 	reset: 'its connection was reset (RST)',
