@@ -123,7 +123,7 @@ say = @$(if $(V),set -x;,printf '  %-7s %s\n' $(1) $@;)
 
 .DEFAULT_GOAL := all
 .PHONY: all
-all: $(BUILD)/presenced
+all: $(BUILD)/presenced $(BUILD)/presencectl
 
 $(BUILD)/presenced: $(BUILD)/src/main.o $(BUILD)/libcore.a
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(ALL_LDLIBS)
@@ -219,6 +219,11 @@ install-libpresence: libpresence
 	mkdir -p '$(DESTDIR)$(LIBDIR)/pkgconfig'
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@VERSION@|$(VERSION)|' \
 		etc/libpresence.pc.in >'$(DESTDIR)$(LIBDIR)/pkgconfig/libpresence.pc'
+
+# ---- presencectl --------------------------------------------------------------------------------
+
+$(BUILD)/presencectl: $(BUILD)/src/cli/main.o $(BUILD)/libcli.a $(BUILD)/libpresence.a $(BUILD)/libcore.a
+	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $^ $(LIBPRESENCE_LDLIBS) -lcurl -ljansson $(LDLIBS)
 
 # ---- test programs ------------------------------------------------------------------------------
 
@@ -351,6 +356,7 @@ UNITS := $(wildcard etc/systemd/*)
 .PHONY: install install-files clean help
 install: all install-files install-libpresence
 	install -D -m 755 $(BUILD)/presenced '$(DESTDIR)$(PREFIX)/bin/presenced'
+	install -D -m 755 $(BUILD)/presencectl '$(DESTDIR)$(PREFIX)/bin/presencectl'
 
 # All but what is built. The units name where the server and its settings lie.
 install-files:
@@ -359,8 +365,7 @@ install-files:
 		-e 's|/etc/presenced.env|$(SYSCONFDIR)/presenced.env|' $(unit) \
 		>'$(DESTDIR)$(UNITDIR)/$(notdir $(unit))' && \
 		chmod 644 '$(DESTDIR)$(UNITDIR)/$(notdir $(unit))' &&) true
-	install -D -m 644 etc/completion/presenced \
-		'$(DESTDIR)$(PREFIX)/share/bash-completion/completions/presenced'
+	install -D -m 644 -t '$(DESTDIR)$(PREFIX)/share/bash-completion/completions' $(wildcard etc/completion/*)
 ifneq ($(wildcard etc/presenced.env),)
 	test -e '$(DESTDIR)$(SYSCONFDIR)/presenced.env' || \
 		install -D -m 640 etc/presenced.env '$(DESTDIR)$(SYSCONFDIR)/presenced.env'
@@ -372,7 +377,7 @@ clean:
 	rm -rf build
 
 help:
-	@echo 'make               build/release/presenced'
+	@echo 'make               build/release/presenced and presencectl'
 	@echo 'make run           install what it needs, build, start a server on its defaults'
 	@echo 'make demo          pull a cable, and see the watcher told: two hosts, one minute'
 	@echo 'make test          install what they need, run all tests (under 15 minutes)'

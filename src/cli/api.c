@@ -246,13 +246,24 @@ static enum exit_code ask(struct api *api, const char *method, const struct buff
 	return EXIT_CODE_DONE;
 }
 
+/* The server's words for: what was asked for is not there, and that is the answer. */
+static bool says_there_is_none(long status, const json_t *answer)
+{
+	const char *code = api_string(json_object_get(answer, "error"), "code", NULL);
+
+	return status == 404 && code &&
+	       (strcmp(code, "no_session") == 0 || strcmp(code, "no_history") == 0);
+}
+
 enum exit_code api_get(struct api *api, const struct buffer *path, json_t **ret)
 {
 	json_t *answer;
 	long status;
 	enum exit_code code = ask(api, "GET", path, &status, &answer);
 
-	if (code == EXIT_CODE_DONE && status != 200)
+	if (code == EXIT_CODE_DONE && says_there_is_none(status, answer))
+		code = EXIT_CODE_NO;
+	else if (code == EXIT_CODE_DONE && status != 200)
 		code = complain_of_status(api, status, answer);
 	else if (code == EXIT_CODE_DONE && !answer)
 		code = api_strange(api, "the answer is no JSON object");
@@ -269,9 +280,8 @@ enum exit_code api_delete(struct api *api, const struct buffer *path)
 	json_t *answer;
 	long status;
 	enum exit_code code = ask(api, "DELETE", path, &status, &answer);
-	const char *why = api_string(json_object_get(answer, "error"), "code", NULL);
 
-	if (code == EXIT_CODE_DONE && status == 404 && why && strcmp(why, "no_session") == 0)
+	if (code == EXIT_CODE_DONE && says_there_is_none(status, answer))
 		code = EXIT_CODE_NO;
 	else if (code == EXIT_CODE_DONE && status != DELETED)
 		code = complain_of_status(api, status, answer);

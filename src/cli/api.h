@@ -17,9 +17,9 @@ struct api;
 enum exit_code api_open(const struct environment *, struct api **ret);
 void api_close(struct api *); /* of NULL: nothing */
 
-/* 'path' begins with a slash; what comes from elsewhere in it is percent-encoded. The object is the caller's. */
+/* 'path' begins with a slash; what comes from elsewhere in it is percent-encoded. The object is the caller's. Both: NO
+ * where the server says that there is none (no_session, no_history), of which nothing is complained. */
 enum exit_code api_get(struct api *, const struct buffer *path, json_t **ret);
-/* NO where there was none, of which nothing is said. */
 enum exit_code api_delete(struct api *, const struct buffer *path);
 
 /* A string of an object, NULL where it isn't there or none; with its length. */

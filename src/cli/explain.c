@@ -181,6 +181,13 @@ static void append_socket(struct buffer *b, const json_t *evidence, bool *has_fa
 	}
 }
 
+/* An end that leaves the user in another state than offline was that of one device of several. */
+static bool is_of_one_device(const json_t *entry)
+{
+	return !is_word(entry, "state", "offline") && !is_word(entry, "reason", "login") &&
+	       !is_word(entry, "reason", "update");
+}
+
 static void append_what_happened(struct buffer *b, const struct style *style, const json_t *entry,
 	const json_t *evidence, bool *has_fact)
 {
@@ -188,11 +195,16 @@ static void append_what_happened(struct buffer *b, const struct style *style, co
 		if (!is_word(entry, "reason", reasons[i].reason))
 			continue;
 		append_fact(b, has_fact);
+		buffer_append_string(b, is_of_one_device(entry) ? "of one of its devices: " : "");
 		buffer_append_string(b, reasons[i].words);
 	}
 	if (!is_word(entry, "reason", "timeout")) {
 		append_moment(b, style, has_fact, evidence, "last_byte_ms", "last byte at ");
 		return;
+	}
+	if (is_of_one_device(entry)) {
+		append_fact(b, has_fact);
+		buffer_append_string(b, "one of its devices fell silent");
 	}
 	append_silence(b, entry, evidence, has_fact);
 	append_moment(b, style, has_fact, evidence, "last_byte_ms", "last byte at ");

@@ -69,7 +69,6 @@ static void append_text(struct buffer *b, const struct style *style,
 		buffer_append_string(b, ", is offline after a silence of ");
 		when_append_length(b, self->timeout_ms);
 	} else if (event->link == PRESENCE_LINK_WAITING) {
-		buffer_append_string(b, "no server: ");
 		visit_append_error(b, event->error, event->detail);
 		if (event->retry_in_ms != UINT64_MAX) {
 			buffer_append_string(b, "; again in ");

@@ -168,8 +168,10 @@ int64_t visit_wall_ms(uint64_t moment_ms)
 
 void visit_append_error(struct buffer *b, enum presence_error error, const char *detail)
 {
-	buffer_append_string(b, presence_error_text(error));
-	if (!detail || !detail[0])
+	const char *words = presence_error_text(error);
+
+	buffer_append_string(b, words);
+	if (!detail || strstr(words, detail)) /* nothing new, as is an empty one */
 		return;
 	buffer_append_string(b, ": ");
 	text_append_safe(b, detail, strlen(detail));

@@ -29,7 +29,9 @@ static void append_for_people(struct buffer *b, const struct style *style,
 
 	show_append_state(b, style, shown);
 	explain_append_sessions(b, style, json_object_get(user, "sessions"));
-	if (json_array_size(history) > 0)
+	if (!history)
+		buffer_append_string(b, "the server keeps no history (PRESENCED_HISTORY)\n");
+	else if (json_array_size(history) > 0)
 		buffer_append_string(b, "\n");
 	json_array_foreach(history, i, entry) explain_append_entry(b, style, entry);
 }
@@ -44,12 +46,12 @@ static enum exit_code print(
 	bool is_known;
 	int err;
 
-	if (show_read(user, &shown) < 0 || !json_is_array(history))
+	if (show_read(user, &shown) < 0 || (answer && !json_is_array(history)))
 		return api_strange(api, "no user and history");
 	is_known = json_array_size(history) > 0 || shown.at_ms >= 0 ||
 		   json_array_size(json_object_get(user, "sessions")) > 0;
 	if (what->option[CLI_OPTION_JSON]) {
-		json_object_set(user, "history", history);
+		json_object_set_new(user, "history", history ? json_incref(history) : json_null());
 		show_append_json_document(&text, user);
 		buffer_append_string(&text, "\n");
 	} else {
@@ -71,7 +73,7 @@ enum exit_code command_why(const struct invocation *what, const struct environme
 	code = ask(api, what->operands[0], "", &user);
 	if (code == EXIT_CODE_DONE)
 		code = ask(api, what->operands[0], "/history", &history);
-	if (code == EXIT_CODE_DONE)
+	if (code == EXIT_CODE_DONE || (code == EXIT_CODE_NO && user)) /* it keeps none */
 		code = print(api, what, user, history);
 	json_decref(user);
 	json_decref(history);
