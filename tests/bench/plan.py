@@ -12,6 +12,11 @@ def workers(sessions):
     return {"PRESENCED_WORKERS": str(max(2, -(-sessions // SESSIONS_A_WORKER)))}
 
 
+# The memory of sessions alone: the log of the last events and the histories fill to a bound of their own, some 50 MB
+# whoever is there.
+NO_LOGS = {"PRESENCED_EVENT_LOG": "0", "PRESENCED_HISTORY": "0"}
+
+
 @dataclasses.dataclass
 class Bench:
     """One start of a bench program."""
@@ -44,8 +49,8 @@ MANY = 200000
 # Beside the floor, the peer that a row is held to, in the same run.
 PLAN = [
     # First: the kernel's caches are empty, and its figure is of what the sessions make it take.
-    Bench("hold", {"n": 10000}, servers=(*BOTH, MOSQUITTO)),
-    Bench("hold", {"n": 100000}, settings=workers(100000), once=True, long=True),
+    Bench("hold", {"n": 10000}, servers=(*BOTH, MOSQUITTO), settings=NO_LOGS),
+    Bench("hold", {"n": 100000}, settings=workers(100000) | NO_LOGS, once=True, long=True),
     Bench("flood", {"mode": "ping", "n": 100}, SHORT, (*BOTH, MEMCACHED)),
     Bench("flood", {"mode": "ping", "n": 100}, SHORT, dialects=EMPTY),
     Bench("flood", {"mode": "ping", "n": 100, "row": 16}, SHORT, (*BOTH, REDIS)),
@@ -80,7 +85,7 @@ ALL = (OURS, *PEERS)
 TELLERS = (OURS, MOSQUITTO, REDIS)  # memcached tells nobody anything
 
 PEER_PLAN = [
-    Bench("hold", {"n": 10000}, servers=ALL),
+    Bench("hold", {"n": 10000}, servers=ALL, settings=NO_LOGS),
     Bench("flood", {"mode": "ping", "n": 100}, SHORT, ALL),
     Bench("flood", {"mode": "ping", "n": 100, "row": 16}, SHORT, ALL),
     Bench("flood", {"mode": "paced", "n": 10000, "every-ms": 10000, "for-ms": 5000},
@@ -100,7 +105,7 @@ def million_plan(n):
     """That many sessions, three minutes; then a tenth of them silent. Smaller ones try it out."""
     silent = min(MILLION_SILENT, n // 10)
     quiet_ms = MILLION_QUIET_MS if n >= MILLION else 20000
-    settings = workers(n) | {"PRESENCED_HEARTBEAT": "30s"}
+    settings = workers(n) | NO_LOGS | {"PRESENCED_HEARTBEAT": "30s"}
     return [Bench("storm", {"n": silent, "crowd": n - silent, "watchers": 10, "heartbeat-ms": 30000,
                             "timeout-ms": 90000, "quiet-ms": quiet_ms, "patience-s": 400,
                             # The clients take their half of two processors: as little as they can.
