@@ -71,6 +71,7 @@ PLAN = [
     Bench("fan", {"n": 1000, "waves": 200}, {"waves": 50}, (*BOTH, REDIS)),
     Bench("fan", {"n": 10000, "waves": 20}, {"waves": 5}, (*BOTH, REDIS)),
     Bench("fan", {"n": 10000, "waves": 40, "pace-ms": 100}, {"waves": 10}),
+    Bench("fan", {"n": 100000, "waves": 10, "pace-ms": 1000}, settings=workers(100000), once=True, long=True),
     Bench("storm", {"n": 100, **QUICK_SILENCE}),
     Bench("storm", {"n": 10000, **QUICK_SILENCE}, servers=(OURS, REDIS), dialects={REDIS: "redis-expiry"}),
     Bench("storm", {"n": 100000, **SILENCE}, settings=workers(100000), once=True, long=True),
