@@ -83,9 +83,9 @@ def filter_group(name):
 
 @pytest.mark.skipif(not IS_RELEASE, reason="sanitizers make calls of their own")
 def test_unit_allows_what_the_server_calls(start, tmp, clients):
-    assert unit_values(UNIT)["SystemCallFilter"] == ["@system-service", "~@privileged @resources"]
+    assert unit_values(UNIT)["SystemCallFilter"] == ["@system-service", "~@privileged @resources", "sched_setattr"]
     allowed = filter_group("@system-service") - filter_group("@privileged") - filter_group("@resources")
-    allowed |= filter_group("@default")
+    allowed |= filter_group("@default") | {"sched_setattr"}
     server = start(wrap=[*TRACER, tmp / "trace"], WORKERS=2, HEARTBEAT_MIN="50ms", LISTEN=f"tcp://127.0.0.1:0,unix://{tmp}/s")
     bob = clients(server, server.url("unix")).hello("bob")
     bob.watch("alice")
