@@ -178,6 +178,7 @@ static uint64_t tell(struct worker *w, const struct watched *u) REQUIRES(role_wo
 	}
 	struct snapshot snapshot;
 	table_look(w->table, u->user, u->user_len, w->now, &snapshot);
+	snapshot.is_reconnecting = false; /* it is told as the event that it stands for */
 	char *to = buffer_reserve(&w->out, EVENT_LINE_MAX);
 	if (to)
 		w->out.len += event_put_line(to, u->user, u->user_len, &snapshot);

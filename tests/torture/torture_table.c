@@ -4,7 +4,8 @@
  *
  * Checked all the time: no number that anybody is told of a user goes back; who is logged in and visible is never
  * seen offline, so that no old end masks a newer login; a session that answers its hearings never times
- * out, and a silent one not before its deadline. After each round: each watcher's last word is the table's, posted =
+ * out, and a silent one not before its deadline; whoever shows a session's secret gets that session's baggage and no
+ * other's. All of it twice, without a grace and with one. After each round: each watcher's last word is the table's, posted =
  * taken, sessions begun = ended, and the table is whole. */
 #include "support/play.h"
 
@@ -15,7 +16,7 @@
 #include <string.h>
 
 enum {
-	N_ROUNDS = 50
+	N_ROUNDS = 25
 }; /* after each all come to rest, and all is checked: later news would hide what was lost */
 
 static struct worker *workers;
@@ -86,12 +87,16 @@ static void come_to_rest(void)
 	role_watchdog_begin();
 	struct standstill never = {.is_set = false};
 	/* A nominated session's way goes to its worker, to the watchdog and back. */
-	for (unsigned round = 0; round < 4; round++) {
+	for (unsigned round = 0; round < 6; round++) {
 		judge(&never);
 		for (unsigned i = 0; i < N_WORKERS; i++)
 			worker_rest(&workers[i]);
 	}
 	CHECK(!mailbox_take_links(&watchdog_mailbox));
+	/* Nobody waits for what nobody owes any more. */
+	for (unsigned i = 0; i < N_WORKERS; i++)
+		for (unsigned c = 0; c < N_CONNECTIONS; c++)
+			CHECK(!workers[i].connections[c].is_waiting);
 }
 
 static uint64_t counted(enum counter which)
@@ -139,13 +144,19 @@ static void check_counters(uint64_t n_alive)
 	}
 	CHECK(counted(COUNTER_events_mailed) == n_taken);
 	CHECK(counted(COUNTER_out_of_memory) == 0);
-	CHECK(counted(COUNTER_ended_timeout) == n_judged[VERDICT_EXPIRED]);
+	uint64_t n_silent = n_judged[VERDICT_EXPIRED] + n_judged[VERDICT_PARTED];
 	CHECK(n_expired <=
-		n_judged[VERDICT_EXPIRED]); /* some came back after the connection was let go */
+		n_judged[VERDICT_EXPIRED] +
+			n_judged[VERDICT_OVER]); /* some came back after the connection was let go */
+	CHECK(counted(COUNTER_ended_timeout) <= n_silent);
+	CHECK(counted(COUNTER_grace_over) == n_judged[VERDICT_OVER]);
+	CHECK(counted(COUNTER_grace_began) >=
+		n_judged[VERDICT_OVER] + n_judged[VERDICT_PARTED] - counted(COUNTER_grace_over));
 	uint64_t n_ended = counted(COUNTER_ended_logout) + counted(COUNTER_ended_closed) +
 			   counted(COUNTER_ended_reset) + counted(COUNTER_ended_timeout);
-	CHECK(counted(COUNTER_logins) ==
-		n_ended + counted(COUNTER_takeovers) + counted(COUNTER_evicted) + n_alive);
+	CHECK(counted(COUNTER_logins) == n_ended + counted(COUNTER_takeovers) +
+						 counted(COUNTER_resumed) +
+						 counted(COUNTER_evicted) + n_alive);
 	CHECK(table_count(table).sessions == n_alive);
 }
 
@@ -168,10 +179,12 @@ static void empty(void)
 		for (unsigned c = 0; c < N_WATCHERS; c++)
 			worker_close_watcher(&workers[i], &workers[i].tellers[c]);
 	}
-	atomic_fetch_add(&now_ms, 1000); /* the detached */
-	for (unsigned i = 0; i < N_WORKERS; i++)
-		table_nominate(table, &watchdog_actor, i, (uint32_t)atomic_load(&now_ms));
-	come_to_rest();
+	for (unsigned round = 0; round < 2; round++) { /* the detached; and those in their grace */
+		atomic_fetch_add(&now_ms, 1000);
+		for (unsigned i = 0; i < N_WORKERS; i++)
+			table_nominate(table, &watchdog_actor, i, (uint32_t)atomic_load(&now_ms));
+		come_to_rest();
+	}
 	check_counters(0);
 	check_whole();
 	struct table_counts counts = table_count(table);
@@ -181,9 +194,11 @@ static void empty(void)
 		CHECK(table->slabs[i].stamps.n_used == 0);
 }
 
-static void set_up(void)
+static void set_up(uint32_t grace_ms)
 {
 	static struct mailbox *mailboxes[N_WORKERS];
+	memset(n_judged, 0, sizeof(n_judged));
+	memset(&watchdog_counters, 0, sizeof(watchdog_counters));
 	workers = aligned_alloc(CACHE_LINE, N_WORKERS * sizeof(*workers));
 	CHECK(workers);
 	memset(workers, 0, N_WORKERS * sizeof(*workers));
@@ -204,7 +219,8 @@ static void set_up(void)
 		.mailboxes = mailboxes,
 		.watchdog = &watchdog_mailbox,
 		.n_remembered = REMEMBERED,
-		.max_sessions_per_user = SESSIONS_MAX};
+		.max_sessions_per_user = SESSIONS_MAX,
+		.grace_ms = grace_ms};
 	CHECK(table_new(&params, &table) == 0);
 	users_init();
 }
@@ -239,11 +255,40 @@ static void play_round(unsigned round)
 	CHECK(pthread_join(looker, NULL) == 0);
 }
 
-int main(int argc, char **argv)
+static uint64_t sum(size_t offset)
 {
-	torture = torture_begin(argc, argv, 1000000);
-	set_up();
-	uint64_t n_words = 0;
+	uint64_t n = 0;
+	for (unsigned i = 0; i < N_WORKERS; i++)
+		n += *(const uint64_t *)(const void *)((const char *)&workers[i] + offset);
+	return n;
+}
+
+#define SUM(field)    ((unsigned long long)sum(offsetof(struct worker, field)))
+#define COUNTED(name) ((unsigned long long)counted(COUNTER_##name))
+
+static void report(uint32_t grace_ms, uint64_t began_ms, uint64_t n_words)
+{
+	printf("grace %u: %llu operations in %llu ms: %llu logins (%llu takeovers, %llu evicted, %llu resumed), "
+	       "%llu nominated, %llu acquitted, %llu expired, %llu granted, %llu forgotten, %llu events, %llu mailed, "
+	       "%llu met a full mailbox, %llu resyncs, %llu words told, %llu last words right\n",
+		grace_ms, SUM(n_ops), (unsigned long long)(clock_mono_ms() - began_ms),
+		COUNTED(logins), COUNTED(takeovers), COUNTED(evicted), COUNTED(resumed),
+		COUNTED(nominated), SUM(n_acquitted), (unsigned long long)n_judged[VERDICT_EXPIRED],
+		(unsigned long long)n_judged[VERDICT_GRANTED], COUNTED(forgotten), COUNTED(events),
+		COUNTED(events_mailed), COUNTED(mailbox_full), SUM(n_resyncs), SUM(n_told),
+		(unsigned long long)n_words);
+	if (grace_ms > 0)
+		printf("in grace: %llu began, %llu over, %llu parted, %llu revived; baggage: %llu at once, %llu late, "
+		       "%llu given up\n",
+			COUNTED(grace_began), COUNTED(grace_over),
+			(unsigned long long)n_judged[VERDICT_PARTED], SUM(n_revived),
+			SUM(n_at_once), SUM(n_late), SUM(n_given_up));
+}
+
+static void play(uint32_t grace_ms)
+{
+	uint64_t n_words = 0, began_ms = clock_mono_ms();
+	set_up(grace_ms);
 	for (unsigned round = 1; round <= N_ROUNDS; round++) {
 		play_round(round);
 		come_to_rest();
@@ -251,32 +296,18 @@ int main(int argc, char **argv)
 		n_words += check_words();
 		check_counters(table_count(table).sessions);
 	}
-	uint64_t n_ops = 0;
-	for (unsigned i = 0; i < N_WORKERS; i++)
-		n_ops += workers[i].n_ops;
-	uint64_t n_told = 0, n_resyncs = 0, n_acquitted = 0;
-	for (unsigned i = 0; i < N_WORKERS; i++) {
-		n_told += workers[i].n_told;
-		n_resyncs += workers[i].n_resyncs;
-		n_acquitted += workers[i].n_acquitted;
-	}
-	uint64_t n_alive = table_count(table).sessions;
+	report(grace_ms, began_ms, n_words);
 	empty();
-	printf("%llu operations in %llu ms: %llu logins (%llu takeovers, %llu evicted, %llu alive at the end), "
-	       "%llu nominated, %llu acquitted, %llu expired, %llu granted, %llu forgotten, %llu events, %llu mailed, "
-	       "%llu met a full mailbox, %llu resyncs, %llu words told, %llu last words right\n",
-		(unsigned long long)n_ops, (unsigned long long)(clock_mono_ms() - torture.began_ms),
-		(unsigned long long)counted(COUNTER_logins),
-		(unsigned long long)counted(COUNTER_takeovers),
-		(unsigned long long)counted(COUNTER_evicted), (unsigned long long)n_alive,
-		(unsigned long long)counted(COUNTER_nominated), (unsigned long long)n_acquitted,
-		(unsigned long long)n_judged[VERDICT_EXPIRED],
-		(unsigned long long)n_judged[VERDICT_GRANTED],
-		(unsigned long long)counted(COUNTER_forgotten),
-		(unsigned long long)counted(COUNTER_events),
-		(unsigned long long)counted(COUNTER_events_mailed),
-		(unsigned long long)counted(COUNTER_mailbox_full), (unsigned long long)n_resyncs,
-		(unsigned long long)n_told, (unsigned long long)n_words);
 	tear_down();
+}
+
+int main(int argc, char **argv)
+{
+	torture = torture_begin(argc, argv, 1000000);
+	torture.n_ops /= 2;
+	torture.limit_ms = TIME_LIMIT_MS / 2;
+	play(0);
+	torture.limit_ms = TIME_LIMIT_MS;
+	play(GRACE_MS);
 	return 0;
 }

@@ -7,6 +7,7 @@
 struct torture torture;
 struct table *table;
 _Atomic uint64_t now_ms;
+_Atomic uint64_t last_ids[N_USERS];
 
 struct instant instant_now(void)
 {
@@ -34,92 +35,6 @@ size_t user_name(char *to, unsigned user)
 	return len;
 }
 
-/* --- telling --- */
-
-static void hear_word(struct teller *t, unsigned user, const struct word *word, bool is_first)
-{
-	struct word *last = &t->words[user];
-	/* The first of a watch may repeat what was told before it was ended; all others are news. */
-	CHECK(is_first ? word->seq >= last->seq : word->seq > last->seq);
-	*last = *word;
-}
-
-struct word word_of_snapshot(const struct snapshot *s)
-{
-	struct word word = {
-		.is_known = s->is_known, .state = s->state, .reason = s->reason, .seq = s->seq};
-	word.at_ms = s->is_known ? s->at_ms : 0;
-	if (s->has_status)
-		memcpy(word.status, s->status, s->status_len);
-	return word;
-}
-
-static const char *field(const char *line, const char *name)
-{
-	const char *at = strstr(line, name);
-	CHECK(at);
-	return at + strlen(name);
-}
-
-static struct word word_of_line(const struct event *e, unsigned user)
-{
-	char line[EVENT_LINE_MAX + 1], name[NAME_MAX_LEN];
-	CHECK(e->line_len < sizeof(line));
-	memcpy(line, event_line(e), e->line_len);
-	line[e->line_len] = '\0';
-	size_t len = user_name(name, user);
-	const char *at = field(line, "{\"type\":\"presence\",\"user\":\"");
-	CHECK(strncmp(at, name, len) == 0 && at[len] == '"');
-
-	struct word word = {.is_known = true};
-	at = field(line, "\"state\":\"");
-	CHECK(state_parse(at, strcspn(at, "\""), &word.state));
-	at = field(line, "\"reason\":\"");
-	CHECK(reason_parse(at, strcspn(at, "\""), &word.reason));
-	word.seq = strtoull(field(line, "\"seq\":"), NULL, 10);
-	word.at_ms = strtoull(field(line, "\"at_ms\":"), NULL, 10);
-	at = field(line, "\"status\":");
-	if (*at == '"')
-		memcpy(word.status, at + 1, strcspn(at + 1, "\""));
-	CHECK(word.seq == e->seq);
-	return word;
-}
-
-static unsigned user_of_name(const char *name)
-{
-	return (unsigned)(name[4] - '0') * 10 + (unsigned)(name[5] - '0');
-}
-
-static void tell(struct worker *me, struct teller *t, struct watch *w)
-{
-	struct watched *u = w->watched;
-	unsigned user = user_of_name(u->user);
-	if (u->event) {
-		struct word word = word_of_line(u->event, user);
-		hear_word(t, user, &word, false);
-		watch_set_told(me->watches, w, word.seq);
-	} else {
-		struct snapshot s;
-		table_look(table, u->user, u->user_len, instant_now(), &s);
-		CHECK(s.is_known && s.seq >= u->seq);
-		struct word word = word_of_snapshot(&s);
-		hear_word(t, user, &word, false);
-		watch_set_told(me->watches, w, s.counter);
-	}
-	me->n_told++;
-}
-
-/* Writes at most 'n_lines' to the next watcher of the flush list. */
-static void flush_one(struct worker *me, unsigned n_lines)
-{
-	struct teller *t = (struct teller *)(void *)watch_next_flush(me->watches);
-	struct watch *w;
-	while (t && n_lines-- > 0 && (w = watch_next_dirty(me->watches, &t->watcher)))
-		tell(me, t, w);
-	if (t)
-		watch_want_flush(me->watches, &t->watcher);
-}
-
 /* --- a worker's mail --- */
 
 static void close_connection(struct worker *me, struct connection *c)
@@ -127,7 +42,58 @@ static void close_connection(struct worker *me, struct connection *c)
 	me->past[me->n_past % N_PAST].session = c->session;
 	me->past[me->n_past++ % N_PAST].id = c->id;
 	c->session = NULL;
+	c->is_waiting = false;
 	c->generation++;
+}
+
+/* --- baggage: in place of names the session's id, so that it shows whose it is --- */
+
+static struct baggage pack(uint64_t id)
+{
+	struct baggage b = {.watches = malloc(sizeof(*b.watches) + sizeof(id))};
+	CHECK(b.watches);
+	*b.watches = (struct watch_pack){.len = sizeof(id)};
+	memcpy(b.watches->names, &id, sizeof(id));
+	return b;
+}
+
+static void unpack(struct baggage b, uint64_t id)
+{
+	/* Nobody packed it where the connection before waited for it itself, in vain. */
+	CHECK(!b.is_lost);
+	CHECK(!b.watches || memcmp(b.watches->names, &id, sizeof(id)) == 0);
+	free(b.watches);
+}
+
+/* Before the record of a session that was ended elsewhere is given back. */
+static void deliver(struct worker *me, struct session *s) REQUIRES(role_worker)
+{
+	uint64_t owed = session_id(s) == 0 ? table_owes_baggage(s) : 0;
+	if (owed)
+		table_deliver_baggage(table, &me->actor, s, owed, pack(owed));
+}
+
+static void claim(struct worker *me, struct connection *c, bool is_last_call) REQUIRES(role_worker)
+{
+	struct baggage b;
+	switch (table_claim_baggage(table, c->session, c->id, is_last_call, &b)) {
+	case CLAIM_THERE:
+		unpack(b, c->id);
+		me->n_late++;
+		c->is_waiting = false;
+		return;
+	case CLAIM_GIVEN_UP:
+		CHECK(is_last_call);
+		me->n_given_up++;
+		c->is_waiting = false;
+		return;
+	case CLAIM_LATE:
+		CHECK(!is_last_call);
+		return;
+	case CLAIM_STALE:
+		CHECK(session_id(c->session) != c->id);
+		return;
+	}
 }
 
 static struct connection *connection_of(struct worker *me, uint32_t number)
@@ -149,6 +115,15 @@ static void hear(struct worker *me, struct session *s, struct connection *c) REQ
 	if (!c) {
 		CHECK(session_connection(s) == CONNECTION_NONE);
 		table_heard(table, &me->actor, s, (uint32_t)atomic_load(&now_ms));
+	} else if (c->is_waiting) {
+		store_stamp(c);
+		if (table_acquit(s)) {
+			claim(me, c, false);
+			return;
+		}
+		deliver(me, s);
+		close_connection(me, c);
+		table_release(table, s, true);
 	} else if (!c->is_silent && rng_one_in(&me->rng, 4)) {
 		/* Nothing yet; the bytes come before the verdict. */
 		c->is_heard = true;
@@ -159,16 +134,45 @@ static void hear(struct worker *me, struct session *s, struct connection *c) REQ
 		store_stamp(c);
 		me->n_acquitted++;
 		if (!table_acquit(s)) {
+			deliver(me, s);
 			close_connection(me, c);
 			table_release(table, s, true);
 		}
 	} else if (rng_one_in(&me->rng, 4)) {
-		table_end(table, &me->actor, s, c->id, REASON_CLOSED, instant_now());
+		enum loss loss = table_lose(
+			table, &me->actor, s, c->id, REASON_CLOSED, pack(c->id), instant_now());
+		deliver(me, s);
 		close_connection(me, c);
-		table_release(table, s, true);
+		if (loss != LOSS_KEPT || !table_acquit(s))
+			table_release(table, s, true);
 	} else {
 		table_heard(table, &me->actor, s, (uint32_t)atomic_load(&now_ms));
 	}
+}
+
+/* A verdict has put it in its grace. False where it is to be treated as ended. */
+static bool part(struct worker *me, struct session *s, struct connection *c) REQUIRES(role_worker)
+{
+	uint64_t id = session_id(s);
+	if (id != 0 && !c)
+		return table_acquit(s);
+	switch (id != 0 ? table_part(table, s, id) : PARTING_ENDED) {
+	case PARTING_ENDED:
+		return false;
+	case PARTING_ALIVE:
+		me->n_revived++;
+		return true;
+	case PARTING_CLOSE:
+		break;
+	}
+	CHECK(c->is_silent || c->is_heard);
+	CHECK(!c->is_waiting);
+	/* Or it spoke since, and made by chance the very deadline that the grace has. */
+	CHECK((int32_t)(c->deadline - (uint32_t)atomic_load(&now_ms)) <= 0 ||
+		c->deadline == atomic_load_explicit(c->stamp, memory_order_relaxed));
+	table_deliver_baggage(table, &me->actor, s, id, pack(id));
+	close_connection(me, c);
+	return true;
 }
 
 static void take_links(struct worker *me) REQUIRES(role_worker)
@@ -180,11 +184,16 @@ static void take_links(struct worker *me) REQUIRES(role_worker)
 		struct connection *c = connection_of(me, session_connection(s));
 		CHECK(!c || c->session == s);
 		uint64_t id = session_id(s);
-		if (id != 0) {
+		if (session_is_parting(s)) {
+			if (part(me, s, c))
+				continue;
+		} else if (id != 0) {
 			CHECK(!c || c->id == id);
 			hear(me, s, c);
 			continue;
 		}
+		CHECK(c || table_owes_baggage(s) == 0);
+		deliver(me, s);
 		enum reason reason = session_end_reason(s);
 		CHECK(reason == REASON_REPLACED || reason == REASON_TIMEOUT || !c);
 		if (reason == REASON_TIMEOUT) {
@@ -258,8 +267,24 @@ static void log_in(struct worker *me, struct connection *c, const char *user, si
 		in.status_len = (size_t)sprintf(status, "s%u", rng_below(&me->rng, 10));
 	}
 	in.stamp_ms = (uint32_t)in.now.mono_ms;
+	char secret[RESUME_TEXT_MAX];
+	_Atomic uint64_t *last_id = c < me->connections + N_CONNECTIONS ? &last_ids[c->user] : NULL;
+	if (last_id && rng_one_in(&me->rng, 4) &&
+		table_resume_text(table, atomic_load(last_id), secret)) {
+		in.resume = secret;
+		in.resume_len = strlen(secret);
+	}
 	struct login_result out;
 	CHECK(table_login(table, &me->actor, &in, &out) == 0);
+	CHECK(!out.is_resumed || out.is_takeover);
+	CHECK(!out.has_secret || out.is_resumed);
+	if (last_id && rng_one_in(&me->rng, 2))
+		atomic_store(last_id, out.id);
+	if (out.has_secret && !out.is_baggage_late) {
+		unpack(out.baggage, out.id);
+		me->n_at_once++;
+	}
+	c->is_waiting = out.is_baggage_late;
 	c->session = out.session;
 	c->id = out.id;
 	c->stamp = out.stamp;
@@ -296,8 +321,16 @@ static void do_login(struct worker *me) REQUIRES(role_worker)
 void worker_end(struct worker *me, struct connection *c, enum reason reason)
 {
 	struct session *s = c->session;
-	bool was_alive = table_end(table, &me->actor, s, c->id, reason, instant_now());
-	if (was_alive || rng_one_in(&me->rng, 2)) {
+	bool is_loss = reason == REASON_CLOSED || reason == REASON_RESET;
+	enum loss loss = LOSS_STALE;
+	if (is_loss)
+		loss = table_lose(table, &me->actor, s, c->id, reason, pack(c->id), instant_now());
+	else if (table_end(table, &me->actor, s, c->id, reason, instant_now()))
+		loss = LOSS_ENDED;
+	if (loss == LOSS_KEPT) {
+		close_connection(me, c);
+	} else if (loss == LOSS_ENDED || rng_one_in(&me->rng, 2)) {
+		deliver(me, s);
 		close_connection(me, c);
 		table_release(table, s, false);
 	}
@@ -315,7 +348,9 @@ static void do_detach(struct worker *me) REQUIRES(role_worker)
 	struct connection *c = pick(me, true);
 	if (!c)
 		return;
-	table_detach(table, &me->actor, c->session, c->id, (struct baggage){0});
+	struct session *s = c->session;
+	if (!table_detach(table, &me->actor, s, c->id, pack(c->id)))
+		deliver(me, s);
 	close_connection(me, c);
 }
 
@@ -341,8 +376,8 @@ static void do_update(struct worker *me) REQUIRES(role_worker)
 static void do_stamp(struct worker *me)
 {
 	struct connection *c = pick(me, true);
-	/* Not one that may be before the judge: its end would have to be told from its new stamp. */
-	if (c && !c->is_silent && !c->is_heard)
+	/* Not one that may be before the judge: its end would have to be told from its new stamp. In a grace that undoes it. */
+	if (c && (table_has_grace(table) || (!c->is_silent && !c->is_heard)))
 		store_stamp(c);
 }
 
@@ -370,6 +405,16 @@ static void do_stale(struct worker *me) REQUIRES(role_worker)
 	struct snapshot out;
 	CHECK(table_update(table, &me->actor, s, me->past[at].id, &in, instant_now(), &out) ==
 		-ESTALE);
+}
+
+/* What is waited for is waited for no longer. */
+static void do_give_up(struct worker *me) REQUIRES(role_worker)
+{
+	for (unsigned i = 0; i < N_CONNECTIONS; i++) {
+		struct connection *c = &me->connections[i];
+		if (c->session && c->is_waiting && rng_one_in(&me->rng, 4))
+			claim(me, c, true);
+	}
 }
 
 static void end_watch(struct worker *me, struct watch *w) REQUIRES(role_worker)
@@ -427,6 +472,8 @@ static void do_one(struct worker *me) REQUIRES(role_worker)
 		do_stale(me);
 	else if (what < 99)
 		do_watch(me);
+	else if (rng_one_in(&me->rng, 4))
+		do_give_up(me);
 	else if (rng_one_in(&me->rng, 8))
 		worker_close_watcher(me, &me->tellers[rng_below(&me->rng, N_WATCHERS)]);
 }

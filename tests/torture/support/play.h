@@ -29,7 +29,8 @@ enum {
 	RING = 16,
 	HELD = 6,
 	N_STRIPES_USED = 4, /* in which all the users are: lists and counters are shared */
-	NAME_MAX_LEN = 24
+	NAME_MAX_LEN = 24,
+	GRACE_MS = 40
 };
 
 /* What a watcher was told last. */
@@ -48,6 +49,7 @@ struct connection {
 	uint32_t deadline, timeout_ms;
 	uint16_t generation;
 	bool is_silent, is_visible;
+	bool is_waiting; /* for the baggage of the connection before */
 	bool is_heard; /* sent to the watchdog, though its bytes came after all */
 	uint8_t user;
 };
@@ -72,12 +74,15 @@ struct worker {
 	} past[N_PAST]; /* ended here, some time ago */
 	unsigned n_past;
 	uint64_t n_taken, n_resyncs, n_told, n_expired, n_acquitted, n_ops;
+	uint64_t n_revived, n_at_once, n_late,
+		n_given_up; /* bytes after a verdict; baggage: there, late, never */
 	uint64_t n_until; /* operations, at the end of this round */
 	pthread_t thread;
 };
 
 extern struct torture torture;
 extern struct table *table;
+extern _Atomic uint64_t last_ids[N_USERS]; /* of each user a session, for who shows its secret */
 extern _Atomic uint64_t now_ms; /* the clock of them all; the watchdog moves it */
 
 /* Starts a little before 2^32, so that the stamps wrap early. */
@@ -88,6 +93,10 @@ struct instant instant_now(void);
 void users_init(void); /* once the table is there: gives them their names */
 size_t user_name(char *to, unsigned user);
 struct word word_of_snapshot(const struct snapshot *);
+/* The watcher is told so of a user; 'is_first': by the snapshot of a watch. */
+void hear_word(struct teller *, unsigned user, const struct word *, bool is_first);
+/* Writes at most 'n_lines' to the next watcher of the flush list. */
+void flush_one(struct worker *, unsigned n_lines);
 
 /* The thread of a worker: its share of the operations. */
 void *worker_run(void *worker);
