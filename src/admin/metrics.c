@@ -65,6 +65,9 @@ static void put_tables(struct buffer *to, const struct table_counts *c)
 	for (unsigned i = 0; i < TRANSPORT_N; i++)
 		buffer_printf(to, "presenced_sessions{transport=\"%s\"} %" PRIu64 "\n",
 			transport_word((enum transport)i), c->sessions_by_transport[i]);
+	put_gauge(to, "sessions_in_grace",
+		"of the sessions: ended, and not told of before their grace is over",
+		c->sessions_in_grace);
 	put_gauge(to, "users_remembered", "offline users whose last seen is kept",
 		c->users_remembered);
 	put_gauge(to, "table_bytes", "memory of the session table, about", c->bytes);

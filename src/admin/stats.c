@@ -157,6 +157,7 @@ json_t *stats_document(const struct stats_view *view)
 	is_whole &= set(object, "server", json_string(t->server_id));
 	is_whole &= set(object, "uptime_ms", number(view->now_mono_ms - t->started_mono_ms));
 	is_whole &= set(object, "sessions", number(view->table.sessions));
+	is_whole &= set(object, "sessions_in_grace", number(view->table.sessions_in_grace));
 	is_whole &= set(object, "connections", number(connections));
 	is_whole &= set(object, "users_online", number(view->table.users_online));
 	is_whole &= set(object, "watches", number(watches));

@@ -98,8 +98,9 @@ static void test_fields_are_those_of_the_protocol(void **state)
 	const json_t *watchdog = json_object_get(d, "watchdog");
 	size_t i;
 
-	ASSERT_FIELDS(d, "version", "server", "uptime_ms", "sessions", "connections",
-		"users_online", "watches", "counters", "workers", "watchdog", "memory", "limits");
+	ASSERT_FIELDS(d, "version", "server", "uptime_ms", "sessions", "sessions_in_grace",
+		"connections", "users_online", "watches", "counters", "workers", "watchdog",
+		"memory", "limits");
 	assert_true(json_is_array(workers));
 	assert_int_equal(json_array_size(workers), N_WORKERS);
 	json_array_foreach(workers, i, worker)
