@@ -110,7 +110,7 @@ def storm(server, figure, n, seconds, grace, late):
 def test_cut_and_remade_at_random(start, figure):
     grace = sized(1.5, 6)
     server = start(GRACE=f"{int(grace * 1000)}ms", WORKERS=4)
-    storm(server, figure, sized(300, 60), sized(4, 3), grace, 1.5 if IS_RELEASE else 6)
+    storm(server, figure, sized(300, 60), sized(3, 2), grace, 1.5 if IS_RELEASE else 6)
 
 
 @pytest.mark.long
