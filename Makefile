@@ -138,7 +138,8 @@ $(BUILD)/%.o: %.c $(BUILD)/flags
 	$(call say,CC) mkdir -p $(@D); $(CC) $(ALL_CFLAGS) -MMD -MP -c -o $@ $<
 
 # The dashboard's files lie in the program.
-PAGE_FILES := $(wildcard src/admin/page/*.* src/admin/page/vendor/*)
+PAGE_FILES := $(wildcard src/admin/page/*.* src/admin/page/vendor/* src/admin/page/demo/*) \
+	src/client/js/presence.js
 $(BUILD)/src/admin/page.o: $(PAGE_FILES)
 
 # The same server, but that its WebSockets answer each message with itself: for conformance tools. The

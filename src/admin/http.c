@@ -402,6 +402,11 @@ fail:
 	return err;
 }
 
+void admin_tell_websocket(struct admin *a, const struct listen_url *url)
+{
+	atomic_store_explicit(&a->websocket, url, memory_order_release);
+}
+
 void admin_stop(struct admin *a)
 {
 	if (!a)

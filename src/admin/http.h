@@ -1,7 +1,7 @@
 /* The admin HTTP server: what operators and their monitoring ask.
  *
  * Owns     its listening socket, libmicrohttpd's one thread and its connections.
- * Threads  main: admin_start, admin_stop. The server's thread has the role of admin: it reads telemetry and the table,
+ * Threads  main: admin_start, admin_tell_websocket, admin_stop. The server's thread has the role of admin: it reads telemetry and the table,
  *          ends sessions that the operator kicks, and blocks on nothing but its epoll and the table's stripes. All
  *          signals are blocked in it.
  * Memory   at most max_connections of 32 KiB and one document of 256 KiB each; and 64 MiB of bodies and longer
@@ -22,6 +22,13 @@
 
 struct admin;
 
+/* What the demo page is told of the server. */
+struct admin_demo {
+	char *const *allowed_origins; /* outlive the server */
+	size_t n_allowed_origins;
+	bool asks_token; /* of those who log in */
+};
+
 struct admin_params {
 	struct address listen; /* port 0 asks the kernel for one */
 	/* A listener that was opened for us at that address, the admin server's from here on; 0 or less: there is none. */
@@ -38,6 +45,7 @@ struct admin_params {
 	const char *token; /* NULL: none is asked for; copied */
 	bool is_metrics_public; /* /metrics needs no token */
 	struct admin_limits limits;
+	struct admin_demo demo;
 	unsigned max_connections; /* 0: ADMIN_MAX_CONNECTIONS */
 	unsigned timeout_s; /* 0: ADMIN_TIMEOUT_S */
 };
@@ -49,6 +57,9 @@ enum { ADMIN_MAX_CONNECTIONS = 512, ADMIN_TIMEOUT_S = 15 };
 /* Listens and answers. '*ret_bound' is where, the port filled in. The errors of bind(2) (-EADDRINUSE, -EACCES,
  * -EADDRNOTAVAIL ...), -ENOMEM, -EAGAIN (no thread), -EMFILE. */
 int admin_start(const struct admin_params *, struct admin **ret, struct address *ret_bound);
+
+/* Where a page reaches the server, once it is bound; outlives the admin server. Main's, once. */
+void admin_tell_websocket(struct admin *, const struct listen_url *);
 
 /* Closes the listener and all connections, what is unsent with them, and joins the thread. Of NULL: nothing. */
 void admin_stop(struct admin *);

@@ -21,6 +21,8 @@ struct admin {
 	struct admin_params params; /* its token is owned here */
 	struct MHD_Daemon *daemon;
 	int statm_fd; /* kept open, so that it can be read when descriptors are short; or -1 */
+	/* atomic: main -> the admin thread. Release and acquire: what it points to was written before. NULL: none */
+	_Atomic(const struct listen_url *) websocket;
 	/* owner: the admin thread */
 	struct actor actor;
 	size_t held_bytes;

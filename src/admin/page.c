@@ -18,10 +18,11 @@
 	"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "                \
 	"connect-src " connect "; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "   \
 	"require-trusted-types-for 'script'; trusted-types 'none'"
-#define POLICY POLICY_OF("'self'")
+#define POLICY      POLICY_OF("'self'")
+#define POLICY_DEMO POLICY_OF("'self' ws: wss:") /* the listener's port is another one */
 
-/* X(symbol, path in URLs, file in page/, type, policy: NULL of what is no document). A path that is not below /page/ has a
- * route of its own (admin/routes.c). */
+/* X(symbol, path in URLs, file in page/, type, policy: NULL of what is no document). A path that is not below /page/ or
+ * /demo/ has a route of its own (admin/routes.c). */
 #define FILES(X)                                                                                   \
 	X(index, "/", "index.html", HTML, POLICY)                                                  \
 	X(style, "/page/style.css", "style.css", CSS, NULL)                                        \
@@ -37,7 +38,12 @@
 	X(icon, "/page/icon.svg", "icon.svg", SVG, NULL)                                           \
 	X(uplot, "/page/uplot.js", "vendor/uplot.js", SCRIPT, NULL)                                \
 	X(uplot_style, "/page/uplot.css", "vendor/uplot.css", CSS, NULL)                           \
-	X(uplot_licence, "/page/uplot-licence.txt", "vendor/LICENSE", TEXT, NULL)
+	X(uplot_licence, "/page/uplot-licence.txt", "vendor/LICENSE", TEXT, NULL)                  \
+	X(demo, "/demo", "demo/demo.html", HTML, POLICY_DEMO)                                      \
+	X(demo_style, "/demo/style.css", "demo/style.css", CSS, NULL)                              \
+	X(demo_script, "/demo/demo.js", "demo/demo.js", SCRIPT, NULL)                              \
+	X(demo_cable, "/demo/cable.js", "demo/cable.js", SCRIPT, NULL)                             \
+	X(demo_client, "/demo/presence.js", "../../client/js/presence.js", SCRIPT, NULL)
 
 /* The assembler reads them, from where the compiler runs: the repository's root. The Makefile knows that this object is
  * made of them too. */

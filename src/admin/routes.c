@@ -3,6 +3,7 @@
 #include "admin/http_private.h"
 
 #include "admin/api.h"
+#include "admin/demo.h"
 #include "admin/metrics.h"
 #include "admin/page.h"
 #include "admin/stats.h"
@@ -107,6 +108,9 @@ static const struct route routes[] = {
 	{"GET", "/v1/counts", api_counts, ACCESS_TOKEN, false},
 	{"GET", "/", page_answer, ACCESS_ALL, false},
 	{"GET", "/page/{file}", page_answer, ACCESS_ALL, false},
+	{"GET", "/demo", page_answer, ACCESS_ALL, false},
+	{"GET", "/demo/config.json", demo_answer_config, ACCESS_ALL, false},
+	{"GET", "/demo/{file}", page_answer, ACCESS_ALL, false},
 };
 
 bool path_matches(const char *path, const char *pattern, struct path_param ret[PARAMS_MAX])

@@ -227,6 +227,12 @@ static int start_admin(struct app *a)
 		.n_wakeups = (unsigned)s->workers,
 		.token = s->admin_token,
 		.is_metrics_public = s->metrics_public,
+		.demo =
+			{
+				.allowed_origins = s->allowed_origins.items,
+				.n_allowed_origins = s->allowed_origins.n,
+				.asks_token = a->credentials.keyring != NULL,
+			},
 		.limits =
 			{
 				.max_connections = s->max_connections,
@@ -263,6 +269,20 @@ static int start_server(struct app *a)
 		log_info("listening", LOG_TEXT("url", text));
 	}
 	return err;
+}
+
+/* A page without a certificate to trust comes by ws, where there is one. */
+static void tell_websocket(struct app *a)
+{
+	const struct listen_url *found = NULL;
+	for (size_t i = 0; i < a->settings->listen.n; i++) {
+		const struct listen_url *url = server_listen_url(a->server, i);
+		if (url->transport == TRANSPORT_WS || (url->transport == TRANSPORT_WSS && !found))
+			found = url;
+		if (url->transport == TRANSPORT_WS)
+			break;
+	}
+	admin_tell_websocket(a->admin, found);
 }
 
 static void warn_of_limits(const struct app *a)
@@ -307,6 +327,7 @@ static int start(struct app *a)
 		err = start_server(a);
 	if (err)
 		return err;
+	tell_websocket(a);
 	warn_of_limits(a);
 	set_readiness(a, READINESS_READY);
 	log_info("ready", LOG_TEXT("version", PRESENCED_VERSION),

@@ -28,7 +28,7 @@ WORDS = 4 * PATIENCE  # until the browser has started and answers
 
 
 class Browser:
-    def __init__(self, profile):
+    def __init__(self, profile, *flags):
         self._numbers, self._answers, self._pages = itertools.count(1), {}, {}
         self._changed = threading.Condition()
         self._is_over = False
@@ -38,7 +38,7 @@ class Browser:
         with open(profile / "stderr", "wb") as words:
             # The browser's ends of the pipes are its descriptors 3 and 4.
             self.process = subprocess.Popen(
-                ["bash", "-c", 'exec "${@:3}" 3<&"$1" 4>&"$2"', "-", str(to_read), str(to_write), CHROMIUM, *FLAGS,
+                ["bash", "-c", 'exec "${@:3}" 3<&"$1" 4>&"$2"', "-", str(to_read), str(to_write), CHROMIUM, *FLAGS, *flags,
                  f"--user-data-dir={profile}", "about:blank"],
                 env={**os.environ, "HOME": str(profile)}, start_new_session=True, pass_fds=(to_read, to_write),
                 stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=words)
@@ -89,14 +89,11 @@ class Browser:
         assert answer and "error" not in answer, (method, answer)
         return answer["result"]
 
-    def page(self, url, width=1440, height=900, is_dark=False, scale=1):
-        """A tab of its own, opened there; with storage that no other tab of this browser shares."""
-        context = self.call("Target.createBrowserContext")["browserContextId"]
+    def page(self, url, width=1440, height=900, is_dark=False, scale=1, beside=None):
+        """A tab of its own, opened there; with storage that no other tab of this browser shares, but that beside it."""
+        context = beside.context if beside else self.call("Target.createBrowserContext")["browserContextId"]
         target = self.call("Target.createTarget", url="about:blank", browserContextId=context)["targetId"]
-        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
-        page = self._pages[session] = Page(self, session)
-        for domain in ("Page", "Runtime", "Log", "Network"):
-            page.call(f"{domain}.enable")
+        page = self._attach(target, context)
         page.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale,
                   mobile=width < 500)
         page.call("Emulation.setEmulatedMedia", features=[
@@ -105,10 +102,27 @@ class Browser:
         page.call("Page.navigate", url=url)
         return page
 
+    def opened_by(self, opener):
+        """The tab that a script of that page has opened."""
+        end = time.monotonic() + WORDS
+        while True:
+            for target in self.call("Target.getTargets")["targetInfos"]:
+                if target.get("openerId") == opener.target and not target["attached"]:
+                    return self._attach(target["targetId"], opener.context)
+            assert time.monotonic() < end
+            time.sleep(0.05)
+
+    def _attach(self, target, context):
+        session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        page = self._pages[session] = Page(self, session, target, context)
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            page.call(f"{domain}.enable")
+        return page
+
 
 class Page:
-    def __init__(self, browser, session):
-        self._browser, self._session = browser, session
+    def __init__(self, browser, session, target, context):
+        self._browser, self._session, self.target, self.context = browser, session, target, context
         self.asked, self.complaints = [], []
 
     def notice(self, method, params):

@@ -13,7 +13,8 @@
  * Traffic  One empty message a heartbeat. After a loss, back at a random moment within a window that doubles.
  * Size     One file, although it is a long one, so that a page needs nothing else and nothing to build it. */
 
-const LATE_MS = 1000; /* a timer that is later than this was held up; background tabs are late by a second as a rule */
+/* At most; with short timeouts a quarter of one, and half of one, so that their verdicts are no later than others'. */
+const LATE_MS = 1000; /* a timer that is later than this was held up */
 const HEARING_MS = 1000; /* what may have come meanwhile has this long to be heard */
 const SLEEP_MS = 2000; /* the wall clock this far ahead of the monotonic one: the machine slept */
 const PROBE_MS = 5000; /* after news of the network the server has this long to answer */
@@ -370,7 +371,7 @@ export class Presence extends EventTarget {
 	}
 
 	#tick() {
-		const nowMs = this.#now(), isLate = nowMs - this.#timerDueMs > LATE_MS;
+		const nowMs = this.#now(), isLate = nowMs - this.#timerDueMs > this.#part(LATE_MS, 4);
 		this.#system.clearTimeout(this.#timer);
 		this.#timer = null;
 		this.#timerDueMs = Infinity;
@@ -384,9 +385,11 @@ export class Presence extends EventTarget {
 		this.#plan();
 	}
 
+	#part(mostMs, ofTimeout) { return Math.min(mostMs, (this.#self.timeoutMs || Infinity) / ofTimeout); }
+
 	/* This runs later than it was to: the silence may be ours. What waits is read before anything is judged. */
 	#hear(nowMs) {
-		this.#hearing = { of: this.#lastHeardMs, untilMs: nowMs + HEARING_MS };
+		this.#hearing = { of: this.#lastHeardMs, untilMs: nowMs + this.#part(HEARING_MS, 2) };
 		if (this.#link === 'up') this.#beat(nowMs);
 	}
 

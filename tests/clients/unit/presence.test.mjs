@@ -593,6 +593,19 @@ test('after a hearing without a word there is a verdict, a second later', async 
 	assert.deepEqual(client.links.at(-1), 'waiting silence');
 });
 
+test('a short timeout is no shorter of patience', async () => {
+	const { world, client, socket } = await alice({}, [word('bob', 'online')], { heartbeat_ms: 300, timeout_ms: 900 });
+	for (let i = 0; i < 5; i++) {
+		await world.stall(1000); // a hidden tab: its timers fire once a second
+		await world.pass(50);
+		await socket.say('');
+	}
+	assert.deepEqual(client.told, ['bob online online']);
+	await world.stall(1000);
+	await world.pass(460);
+	assert.equal(client.links.at(-1), 'waiting silence');
+});
+
 test('a machine that slept knows its words to be stale', async () => {
 	const { world, client, socket } = await alice();
 	await world.pass(2000);
