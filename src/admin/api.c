@@ -406,7 +406,7 @@ struct answer api_counts(struct admin *a, const struct request *r)
 /* The moment of a kick, on both clocks; and events made by it carry it. */
 static struct instant kick_instant(struct admin *a) REQUIRES(role_admin)
 {
-	a->actor.now_us = (uint32_t)(clock_mono_ns() / 1000);
+	a->actor.now_ns = clock_mono_ns();
 	return clock_instant();
 }
 

@@ -495,7 +495,7 @@ static void user_tell_at(struct table *t, struct actor *a, struct stripe *st, st
 	struct event *e = event_make(&a->spares, u->name, u->len, table_hash(t, u->name, u->len),
 		&snapshot, t->params.feed ? cause : NULL);
 	if (e)
-		e->made_us = a->now_us;
+		e->made_us = (uint32_t)(a->now_ns / 1000);
 	queue_event(t, a, u->interest, e);
 	if (t->params.feed)
 		queue_for_feed(t, a, e);

@@ -74,7 +74,7 @@ struct actor {
 	struct keep *keep; /* the table's own: a spare */
 	uint64_t wake_workers; /* a bit for each worker that must be woken */
 	bool wake_watchdog, wake_feed;
-	uint32_t now_us; /* of the monotonic clock, when its loop last looked: events carry it */
+	uint64_t now_ns; /* of the monotonic clock, when its loop last looked: events carry it */
 };
 
 void actor_init(struct actor *, struct counters *);

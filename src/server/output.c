@@ -185,7 +185,8 @@ static uint64_t tell(struct worker *w, const struct watched *u) REQUIRES(role_wo
 	return snapshot.counter;
 }
 
-enum { LINES_MAX = WRITE_SLICE / 100 }; /* a line has more than that */
+/* Of a slice, each of more than 100 bytes, and the last of which may end behind it. */
+enum { LINES_MAX = WRITE_SLICE / 100 + 1 };
 
 void output_flush(struct worker *w, struct connection *c)
 {
@@ -198,7 +199,7 @@ void output_flush(struct worker *w, struct connection *c)
 	uint64_t n = 0;
 	while (w->out.len < WRITE_SLICE && (watch = watch_next_dirty(w->watches, watcher))) {
 		const struct event *e = watch->watched->event;
-		if (e && n_fresh < LINES_MAX)
+		if (e)
 			made_us[n_fresh++] = e->made_us;
 		watch_set_told(w->watches, watch, tell(w, watch->watched));
 		n++;
@@ -211,8 +212,9 @@ void output_flush(struct worker *w, struct connection *c)
 	if (!is_taken)
 		return;
 	watch_want_flush(w->watches, watcher);
+	uint32_t now_us = (uint32_t)(w->now_ns / 1000);
 	for (uint32_t i = 0; i < n_fresh; i++)
-		histogram_record(&w->telemetry->event_us, w->actor.now_us - made_us[i]);
+		histogram_record(&w->telemetry->event_us, now_us - made_us[i]);
 }
 
 /* The time that passes is in the writes, and output_flush() looks at the clock after each. */

@@ -41,7 +41,7 @@ static void pulse(struct watchdog *d, uint64_t expected_ms)
 {
 	uint64_t now_ns = clock_mono_ns();
 	d->now.mono_ms = now_ns / 1000000;
-	d->actor.now_us = (uint32_t)(now_ns / 1000);
+	d->actor.now_ns = now_ns;
 	d->now.wall_ms = d->wall_offset_ms + d->now.mono_ms;
 	uint64_t passed_ms = d->now.mono_ms - d->pulse_ms;
 	d->pulse_ms = d->now.mono_ms;

@@ -35,7 +35,7 @@ void worker_tick(struct worker *w)
 	w->now.mono_ms = w->now_ns / 1000000;
 	w->now.wall_ms = w->wall_offset_ms + w->now.mono_ms;
 	w->stamp_ms = (uint32_t)((w->now_ns + 999999) / 1000000);
-	w->actor.now_us = (uint32_t)(w->now_ns / 1000);
+	w->actor.now_ns = w->now_ns;
 }
 
 /* Wall time may be set at any time: looked at now and then. */

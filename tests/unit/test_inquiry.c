@@ -88,7 +88,7 @@ static void a_session_without_a_connection_is_not_asked_about(void **state)
 	stage_begin(&s, 1000, 10);
 	struct seat seat = stage_login(&s, 0, "bob", "a", KEEP, NULL);
 	role_worker_begin();
-	assert_true(table_detach(s.table, seat.session, seat.id));
+	assert_true(table_detach(s.table, &s.actor, seat.session, seat.id, (struct baggage){0}));
 	assert_int_equal(list(&s, "bob", &views), 1);
 	assert_int_equal(inquiry_begin(s.table, &s.actor, views, 1, &q), 0);
 	assert_false(mailbox_has_questions(&s.boxes[0]));
