@@ -42,7 +42,9 @@ are two hosts, TCP. A step is one of
     {"client":"alice","expect":{…}}                    the next line of that "said" must have these fields
     {"client":"alice","wait":{…}}                      the first such line that has them; lines of its kind before it are skipped
     {"client":"alice","quiet":"contact","ms":300}      no such line is left, nor comes meanwhile
-    {"fault":NAME}                                     "link_down","black_hole","server_stop","server_kill","server_term","heal"
+    {"fault":NAME}                                     "link_down","black_hole","server_stop","server_kill","server_term",
+                                                       "heal": where the server was ended it is started again, and the
+                                                       friends are back before the clients
     {"admin":"kick","user":"alice"}
     {"pause_ms":…}                                     an outage's length, say
 
@@ -164,7 +166,8 @@ class Runner:
         self.scenario, self.server, self.url = scenario, server, url
         self.make_program, self.again, self.lab, self.ca_file, self.tell = make_program, again, lab, ca_file, tell
         self.options = {**DEFAULTS, **scenario.get("client", {})}
-        self.programs, self.friends = {}, {}
+        self.programs, self.friends, self.lost_friends = {}, {}, {}
+        self.said = {}  # what each friend logged in with
         self.moments = {"step": (time.monotonic(),) * 2}
         self._heal = None
 
@@ -251,7 +254,7 @@ class Runner:
         if step["do"] == "login":
             token = {"token": Secret().token(name)} if "JWT_SECRET" in self.scenario.get("settings", {}) else {}
             self.friends[name] = Client(self.friends_url()).hello(name, "desk", heartbeat_ms=60000, **token, **fields)
-            self.friends[name].drop_lines = True
+            self.said[name] = fields
         elif step["do"] == "update":
             self.friends[name].update(**fields)
         elif step["do"] == "bye":
@@ -282,12 +285,19 @@ class Runner:
             self.server.process.wait(2 * PATIENCE)
             for friend in self.friends.values():
                 friend.close()
-            self.friends.clear()
+            self.friends, self.lost_friends = {}, {name: self.said[name] for name in self.friends}
             self._heal = self.start_again
         self.moments["fault"] = (before, time.monotonic())
 
     def start_again(self):
+        """The friends come back before the clients can, so that what these are told is the same each time."""
+        for program in self.programs.values():
+            program.process.send_signal(signal.SIGSTOP)
         self.server = self.again()
+        for name, fields in self.lost_friends.items():
+            self.friend_step({"friend": name, "do": "login", **fields})
+        for program in self.programs.values():
+            program.process.send_signal(signal.SIGCONT)
 
 
 def program_command(*command):
