@@ -103,8 +103,9 @@ static void on_link(struct presence *p, const struct presence_link_event *event,
 	}
 	if (m->is_up && event->link != PRESENCE_LINK_UP)
 		count.n_lost++;
-	n_up += (event->link == PRESENCE_LINK_UP) - (m->is_up ? 1u : 0u);
+	n_up -= m->is_up ? 1 : 0;
 	m->is_up = event->link == PRESENCE_LINK_UP;
+	n_up += m->is_up ? 1 : 0;
 	if (m->is_up && n_up == n_members) {
 		count.all_up_at = now;
 		printf("{\"up\":%zu}\n", n_up);

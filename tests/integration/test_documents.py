@@ -475,7 +475,7 @@ def test_make_targets_that_readme_names_exist():
     assert {"run", "test", "demo", "check", "bench"} <= named <= targets
 
 
-@pytest.mark.parametrize("page", ["presenced.8", "presence-protocol.7", "presencectl.1"])
+@pytest.mark.parametrize("page", ["presenced.8", "presence-protocol.7", "presencectl.1", "libpresence.3"])
 def test_man_page_lint(page):
     if not shutil.which("mandoc"):
         pytest.skip("mandoc is not installed")
