@@ -1,6 +1,6 @@
 /* Many clients of the library in one process and one epoll loop, for tests of what a server's restart does to it.
  *
- *     presence_crowd URL N
+ *     presence_crowd URL N [BACKOFF_MAX_MS]
  *
  * Client i is user "c<i>" and watches the next one. On standard input: "mark\n" begins a count, "report\n" says what
  * was counted since, "stop\n" ends it. On standard output, a JSON line each: {"up":N} whenever all of them are, and
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { SLOT_MS = 100, SLOTS_MAX = 3000, EVENTS_MAX = 512 };
@@ -26,6 +27,7 @@ struct member {
 
 static struct member *members;
 static size_t n_members, n_up;
+static uint32_t backoff_max_ms; /* 0: the library's */
 static struct member **heap; /* by deadline */
 static int epoll_fd;
 
@@ -33,7 +35,7 @@ static struct {
 	uint64_t marked_at;
 	unsigned attempts[SLOTS_MAX];
 	unsigned n_attempts, n_lost, n_unknown;
-	uint64_t all_up_at;
+	uint64_t all_up_at, cpu_ms;
 } count;
 
 /* --- deadlines: a binary heap --- */
@@ -121,15 +123,24 @@ static void on_contact(struct presence *p, const struct presence_contact *c, voi
 
 /* --- commands --- */
 
+static uint64_t cpu_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
+	return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
 static void report(void)
 {
 	unsigned peak = 0;
 
 	for (size_t i = 0; i < SLOTS_MAX; i++)
 		peak = count.attempts[i] > peak ? count.attempts[i] : peak;
-	printf("{\"attempts\":%u,\"peak\":%u,\"lost\":%u,\"unknown\":%u,\"up\":%zu,\"all_up_ms\":%lld}\n",
+	printf("{\"attempts\":%u,\"peak\":%u,\"lost\":%u,\"unknown\":%u,\"up\":%zu,\"all_up_ms\":%lld,\"cpu_ms\":%llu}\n",
 		count.n_attempts, peak, count.n_lost, count.n_unknown, n_up,
-		(long long)(count.all_up_at - count.marked_at));
+		(long long)(count.all_up_at - count.marked_at),
+		(unsigned long long)(cpu_ms() - count.cpu_ms));
 	fflush(stdout);
 }
 
@@ -143,6 +154,9 @@ static bool obey(void)
 	if (strcmp(line, "mark\n") == 0) {
 		memset(&count, 0, sizeof(count));
 		count.marked_at = presence_now();
+		count.cpu_ms = cpu_ms();
+		printf("{\"marked\":true}\n");
+		fflush(stdout);
 	} else {
 		report();
 	}
@@ -189,6 +203,7 @@ static void begin(const char *url, size_t i)
 	struct presence_options options = {.size = sizeof(options),
 		.url = url,
 		.user = user,
+		.backoff_max_ms = backoff_max_ms,
 		.arg = m,
 		.on_link = on_link,
 		.on_contact = on_contact,
@@ -207,8 +222,9 @@ int main(int argc, char **argv)
 {
 	struct rlimit limit;
 
-	if (argc != 3 || (n_members = strtoul(argv[2], NULL, 10)) == 0)
+	if (argc < 3 || (n_members = strtoul(argv[2], NULL, 10)) == 0)
 		return 64;
+	backoff_max_ms = argc > 3 ? (uint32_t)strtoul(argv[3], NULL, 10) : 0;
 	getrlimit(RLIMIT_NOFILE, &limit);
 	limit.rlim_cur = limit.rlim_max;
 	setrlimit(RLIMIT_NOFILE, &limit);

@@ -156,15 +156,14 @@ int stream_receive(struct stream *s, const char *data, size_t len, struct ending
 
 bool stream_next_line(struct stream *s, const char **ret_line, size_t *ret_len)
 {
-	const char *at = s->lines.data + s->begin;
 	size_t len = s->lines.len - s->begin;
 	size_t used;
 
-	if (len == 0 || !ndjson_next(at, len, s->searched, ret_len, &used)) {
+	if (len == 0 || !ndjson_next(s->lines.data + s->begin, len, s->searched, ret_len, &used)) {
 		s->searched = len;
 		return false;
 	}
-	*ret_line = at;
+	*ret_line = s->lines.data + s->begin;
 	s->begin += used;
 	s->searched = 0;
 	return true;
