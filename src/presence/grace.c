@@ -141,7 +141,7 @@ enum loss table_lose(struct table *t, struct actor *a, struct session *s, uint64
 	keep_spare_fill(t, a);
 
 	lock_acquire(&st->lock);
-	if (atomic_load_explicit(&s->id, memory_order_relaxed) == id) {
+	if (session_is(s, id)) {
 		loss = LOSS_ENDED;
 		if (was_heard_in_grace(t, s))
 			spent_keep = grace_undo(t, st, s);
@@ -175,7 +175,7 @@ bool table_detach(
 	keep_spare_fill(t, a);
 
 	lock_acquire(&st->lock);
-	bool is_alive = atomic_load_explicit(&s->id, memory_order_relaxed) == id;
+	bool is_alive = session_is(s, id);
 	if (is_alive) {
 		if (!s->has_keep && a->keep) {
 			*a->keep = (struct keep){.id = id, .holder = s};
@@ -205,7 +205,7 @@ enum parting table_part(struct table *t, struct session *s, uint64_t id)
 	enum parting parting = PARTING_ENDED;
 
 	lock_acquire(&st->lock);
-	if (atomic_load_explicit(&s->id, memory_order_relaxed) == id) {
+	if (session_is(s, id)) {
 		if (was_heard_in_grace(t, s)) {
 			parting = PARTING_ALIVE;
 			spent = grace_undo(t, st, s);
@@ -264,8 +264,7 @@ enum claim table_claim_baggage(
 	enum claim claim = CLAIM_STALE;
 
 	lock_acquire(&st->lock);
-	if (atomic_load_explicit(&s->id, memory_order_relaxed) == id && s->has_keep &&
-		!is_in_grace(s)) {
+	if (session_is(s, id) && s->has_keep && !is_in_grace(s)) {
 		struct keep *k = s->keep;
 		claim = !k->debtor ? CLAIM_THERE : is_last_call ? CLAIM_GIVEN_UP : CLAIM_LATE;
 		if (claim == CLAIM_THERE) {

@@ -248,7 +248,7 @@ bool table_end(struct table *t, struct actor *a, struct session *s, uint64_t id,
 	event_spares_fill(&a->spares);
 
 	lock_acquire(&st->lock);
-	bool is_alive = atomic_load_explicit(&s->id, memory_order_relaxed) == id;
+	bool is_alive = session_is(s, id);
 	if (is_alive) {
 		struct user *u = s->user;
 		struct look before = user_look(u);

@@ -186,6 +186,13 @@ struct table {
 	_Atomic uint64_t oldest[N_STRIPES];
 };
 
+/* Whether the record has that session, under the lock of the stripe that the id names. None has 0: who asks for a session that
+ * had ended before he asked comes with that. */
+static inline bool session_is(const struct session *s, uint64_t id)
+{
+	return id != 0 && atomic_load_explicit(&s->id, memory_order_relaxed) == id;
+}
+
 static inline const char *session_device(const struct session *s)
 {
 	return s->device_len > DEVICE_HERE_MAX ? s->device.there : s->device.here;

@@ -62,7 +62,7 @@ int table_update(struct table *t, struct actor *a, struct session *s, uint64_t i
 	int err = -ESTALE;
 
 	lock_acquire(&st->lock);
-	if (atomic_load_explicit(&s->id, memory_order_relaxed) == id) {
+	if (session_is(s, id)) {
 		struct user *u = s->user;
 		struct look before = user_look(u);
 		enum state was = (enum state)s->state;

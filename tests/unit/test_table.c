@@ -212,6 +212,29 @@ static void an_update_says_what_the_words_are_now(void **state)
 	stage_end(&s);
 }
 
+/* Its connection asks its record for the number, and has 0 of it where another worker has ended the session just before: an
+ * update that came then had the server read the user of nobody. */
+static void an_update_after_the_end_is_no_updates_of_session_zero(void **state)
+{
+	(void)state;
+	struct stage s;
+	stage_begin(&s, 1000, 10);
+	struct seat old = stage_login(&s, 0, "bob", "phone", STATE_AWAY, NULL);
+	struct seat fresh = stage_login(&s, 1, "bob", "phone", STATE_ONLINE, NULL);
+	assert_true(fresh.is_takeover);
+	old.id = session_id(old.session);
+	assert_int_equal(old.id, 0);
+	assert_int_equal(stage_update(&s, old, STATE_BUSY, "late", NULL), -ESTALE);
+	assert_false(stage_close(&s, old, REASON_LOGOUT));
+	struct snapshot now = stage_look(&s, "bob");
+	assert_string_equal(stage_words(&now), "online login -");
+	role_worker_begin();
+	assert_ptr_equal(stage_listed(&s, 0), old.session);
+	table_release(s.table, old.session, true);
+	stage_leave(&s, fresh, REASON_LOGOUT);
+	stage_end(&s);
+}
+
 /* --- seq --- */
 
 /* A name whose stripe is that of 'user': these share a counter. */
@@ -425,6 +448,7 @@ static void a_detached_session_stays_until_it_ends(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(an_update_after_the_end_is_no_updates_of_session_zero),
 		cmocka_unit_test(stories_are_told_as_the_protocol_says),
 		cmocka_unit_test(every_end_is_counted),
 		cmocka_unit_test(an_update_says_what_the_words_are_now),
