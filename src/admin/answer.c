@@ -1,6 +1,7 @@
 #include "admin/answer.h"
 
 #include "admin/stats.h"
+#include "admin/stream.h"
 
 #include <string.h>
 
@@ -51,5 +52,6 @@ struct answer answer_buffer(struct buffer *body)
 
 void answer_free(struct answer *answer)
 {
+	stream_drop(answer->stream);
 	buffer_free(&answer->body);
 }

@@ -26,6 +26,9 @@
 	X(BODY, 413, "body_too_large", "this takes no request body")                               \
 	X(BODY_LIMIT, 413, "body_too_large", "the request's body is over 4 MiB")                   \
 	X(HEAD, 431, "headers_too_large", "the request's headers are over 8 KiB")                  \
+	X(NO_EVENTS, 404, "no_events", "this server keeps no events: PRESENCED_EVENT_LOG is 0")    \
+	X(NO_HISTORY, 404, "no_history", "this server keeps no history: PRESENCED_HISTORY is 0")   \
+	X(STREAMS, 503, "too_many_streams", "as many streams as there may be are open already")    \
 	X(NOT_READY, 503, "not_ready", "")                                                         \
 	X(BUSY, 503, "busy", "too much is under way: ask again in a second")                       \
 	X(OUT_OF_MEMORY, 503, "out_of_memory", "out of memory")
@@ -42,6 +45,8 @@ struct page_file {
 	const char *begin, *end;
 };
 
+struct stream;
+
 struct answer {
 	unsigned status;
 	const char *type; /* static; NULL: JSON */
@@ -49,6 +54,7 @@ struct answer {
 	const struct page_file
 		*file; /* NULL; or what is sent, with status 304 its headers, in place of a body */
 	const char *allow; /* of a 405: good as long as the request */
+	struct stream *stream; /* an answer without an end: see stream.h. NULL: it is the body */
 };
 
 struct answer answer_error(enum answer_error);

@@ -51,13 +51,7 @@ static bool has_control(const char *text, size_t len)
 	return false;
 }
 
-struct id {
-	size_t len;
-	char text[USER_MAX];
-};
-
-/* A user id out of the path. */
-static bool read_id(const struct path_param *param, struct id *ret)
+bool read_id(const struct path_param *param, struct id *ret)
 {
 	char text[3 * USER_MAX];
 	struct utf8 utf8 = {.n_missing = 0};
@@ -262,9 +256,7 @@ struct page_request {
 	uint64_t cursor;
 };
 
-/* A parameter of the query, decoded; 'len' 0 where it isn't there. False: too long, or no proper encoding. */
-static bool read_param(
-	const struct request *r, const char *name, char *to, size_t room, size_t *ret_len)
+bool read_param(const struct request *r, const char *name, char *to, size_t room, size_t *ret_len)
 {
 	const char *text = MHD_lookup_connection_value(r->connection, MHD_GET_ARGUMENT_KIND, name);
 	char decoded[3 * USER_MAX + 1];

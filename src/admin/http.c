@@ -2,6 +2,8 @@
 
 #include "admin/http_private.h"
 #include "admin/page.h"
+#include "admin/stream.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "net/listener.h"
 
@@ -59,11 +61,17 @@ static struct MHD_Response *response_of_large(struct admin *a, struct buffer *bo
 	return response;
 }
 
-/* Takes the body. NULL: no memory. */
-static struct MHD_Response *response_of(struct admin *a, struct buffer *body)
+/* Takes the body, or the stream. NULL: no memory. */
+static struct MHD_Response *response_of(struct admin *a, struct answer *answer)
 {
+	struct buffer *body = &answer->body;
 	struct MHD_Response *response;
 
+	if (answer->stream) {
+		response = stream_response(answer->stream);
+		answer->stream = NULL;
+		return response;
+	}
 	if (body->len > SMALL_MAX)
 		return response_of_large(a, body);
 	response = MHD_create_response_from_buffer(
@@ -146,7 +154,7 @@ static enum MHD_Result send_answer(struct admin *a, const struct request *r, str
 		answer = answer_error(ANSWER_ERROR_BUSY);
 	}
 	if (!answer.body.failed)
-		response = answer.file ? response_of_file(&answer) : response_of(a, &answer.body);
+		response = answer.file ? response_of_file(&answer) : response_of(a, &answer);
 	answer_free(&answer);
 	if (!response) {
 		answer = (struct answer){.status = MHD_HTTP_SERVICE_UNAVAILABLE};
@@ -317,8 +325,8 @@ static int start_daemon(struct admin *a, int listener_fd)
 		return err;
 	}
 	errno = 0;
-	a->daemon = MHD_start_daemon(
-		MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL | MHD_USE_ITC | MHD_USE_ERROR_LOG,
+	a->daemon = MHD_start_daemon(MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_EPOLL |
+					     MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME,
 		0, NULL, NULL, on_request, a, MHD_OPTION_EXTERNAL_LOGGER, on_log, NULL,
 		MHD_OPTION_NOTIFY_COMPLETED, on_completed, a, MHD_OPTION_LISTEN_SOCKET, listener_fd,
 		MHD_OPTION_CONNECTION_LIMIT, a->params.max_connections,
@@ -333,21 +341,40 @@ static int start_daemon(struct admin *a, int listener_fd)
 	return err;
 }
 
-/* The thread inherits the mask: signals are for those who wait for them. */
-static int start_daemon_without_signals(struct admin *a, int listener_fd)
+static int start_streams(struct admin *a)
+{
+	struct streams_params params = {
+		.feed = a->params.feed,
+		.max_streams = a->params.max_connections / 2 < STREAMS_MAX
+				       ? a->params.max_connections / 2
+				       : STREAMS_MAX,
+		.keepalive_ms = a->params.keepalive_ms,
+	};
+	return streams_new(&params, &a->streams);
+}
+
+/* The threads inherit the mask: signals are for those who wait for them. Takes the listener. */
+static int start_without_signals(struct admin *a, int listener_fd)
 {
 	sigset_t all, old;
 	int err;
 
 	sigfillset(&all);
 	pthread_sigmask(SIG_SETMASK, &all, &old);
-	err = start_daemon(a, listener_fd);
+	err = start_streams(a);
+	if (err)
+		close(listener_fd);
+	else
+		err = start_daemon(a, listener_fd);
 	pthread_sigmask(SIG_SETMASK, &old, NULL);
 	return err;
 }
 
 static void admin_free(struct admin *a)
 {
+	if (a->streams && !a->daemon)
+		streams_stop(a->streams);
+	streams_free(a->streams);
 	if (a->statm_fd >= 0)
 		close(a->statm_fd);
 	actor_destroy(&a->actor);
@@ -358,6 +385,7 @@ static void admin_free(struct admin *a)
 static struct admin *admin_new(const struct admin_params *params)
 {
 	struct admin *a = calloc(1, sizeof(*a));
+	struct instant now = clock_instant();
 
 	if (!a)
 		return NULL;
@@ -375,6 +403,9 @@ static struct admin *admin_new(const struct admin_params *params)
 		a->params.max_connections = ADMIN_MAX_CONNECTIONS;
 	if (a->params.timeout_s == 0)
 		a->params.timeout_s = ADMIN_TIMEOUT_S;
+	if (a->params.keepalive_ms == 0)
+		a->params.keepalive_ms = STREAM_KEEPALIVE_MS;
+	a->started_wall_ms = now.wall_ms - (now.mono_ms - params->telemetry->started_mono_ms);
 	return a;
 }
 
@@ -391,7 +422,7 @@ int admin_start(const struct admin_params *params, struct admin **ret, struct ad
 		goto fail;
 	/* Without /proc /stats does without that number. */
 	a->statm_fd = open("/proc/self/statm", O_RDONLY | O_CLOEXEC);
-	err = start_daemon_without_signals(a, fd);
+	err = start_without_signals(a, fd);
 	if (err < 0)
 		goto fail;
 	*ret = a;
@@ -411,6 +442,7 @@ void admin_stop(struct admin *a)
 {
 	if (!a)
 		return;
+	streams_stop(a->streams);
 	/* libmicrohttpd shuts its listener down, which an inherited one must live through: so it is taken away before. */
 	if (a->params.inherited_fd > 0) {
 		MHD_socket fd = MHD_quiesce_daemon(a->daemon);

@@ -48,6 +48,7 @@ struct admin_params {
 	struct admin_demo demo;
 	unsigned max_connections; /* 0: ADMIN_MAX_CONNECTIONS */
 	unsigned timeout_s; /* 0: ADMIN_TIMEOUT_S */
+	unsigned keepalive_ms; /* of streams that have nothing to say; 0: STREAM_KEEPALIVE_MS */
 };
 
 /* Some hundreds, so that scrapers that hang do not keep the health probes out; the timeout, above a usual scrape

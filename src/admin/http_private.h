@@ -16,9 +16,14 @@ enum {
 	SMALL_MAX = 256 * 1024
 };
 
+struct stream;
+struct streams;
+
 struct admin {
 	/* const after start */
 	struct admin_params params; /* its token is owned here */
+	uint64_t started_wall_ms; /* the server, not only this thread */
+	struct streams *streams;
 	struct MHD_Daemon *daemon;
 	int statm_fd; /* kept open, so that it can be read when descriptors are short; or -1 */
 	/* atomic: main -> the admin thread. Release and acquire: what it points to was written before. NULL: none */

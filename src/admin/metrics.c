@@ -73,6 +73,14 @@ static void put_tables(struct buffer *to, const struct table_counts *c)
 	put_gauge(to, "table_bytes", "memory of the session table, about", c->bytes);
 }
 
+static void put_feed(struct buffer *to, const struct stats_view *view)
+{
+	put_gauge(to, "event_log_events", "events in the log, for followers", view->feed.n_kept);
+	put_gauge(to, "history_users", "users whose last transitions are kept", view->feed.n_users);
+	put_gauge(to, "history_transitions", "transitions kept", view->feed.n_transitions);
+	put_gauge(to, "open_streams", "event streams open", view->n_streams);
+}
+
 /* X(name, help): the gauges of a worker, by the telemetry's names. */
 #define WORKER_GAUGES(X)                                                                           \
 	X(sessions, "sessions with a connection at the worker")                                    \
@@ -210,6 +218,7 @@ void metrics_put(struct buffer *to, const struct stats_view *view)
 
 	put_process(to, view);
 	put_tables(to, &view->table);
+	put_feed(to, view);
 	put_worker_gauges(to, t);
 	put_limits(to, view->limits);
 	put_counters(to, t);

@@ -4,9 +4,11 @@
 
 #include "admin/api.h"
 #include "admin/demo.h"
+#include "admin/events.h"
 #include "admin/metrics.h"
 #include "admin/page.h"
 #include "admin/stats.h"
+#include "admin/stream.h"
 #include "base/clock.h"
 
 #include <arpa/inet.h>
@@ -39,6 +41,9 @@ static struct stats_view view_of(const struct admin *a)
 		.telemetry = a->params.telemetry,
 		.limits = &a->params.limits,
 		.table = table_count(a->params.table),
+		.feed = a->params.feed ? feed_count(a->params.feed)
+				       : (struct feed_counts){.n_events = 0},
+		.n_streams = streams_count(a->streams),
 		.rss_bytes = rss_bytes(a),
 		.now_mono_ms = clock_mono_ms(),
 	};
@@ -106,6 +111,8 @@ static const struct route routes[] = {
 	{"DELETE", "/v1/users/{id}/sessions/{session}", api_kick_session, ACCESS_TOKEN, false},
 	{"POST", "/v1/query", api_query, ACCESS_TOKEN, true},
 	{"GET", "/v1/counts", api_counts, ACCESS_TOKEN, false},
+	{"GET", "/v1/users/{id}/history", events_history, ACCESS_TOKEN, false},
+	{"GET", "/v1/events", events_answer, ACCESS_TOKEN, false},
 	{"GET", "/", page_answer, ACCESS_ALL, false},
 	{"GET", "/page/{file}", page_answer, ACCESS_ALL, false},
 	{"GET", "/demo", page_answer, ACCESS_ALL, false},

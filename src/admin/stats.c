@@ -131,6 +131,19 @@ static json_t *memory_object(const struct stats_view *view)
 	return whole_or_null(object, is_whole);
 }
 
+static json_t *feed_object(const struct stats_view *view)
+{
+	json_t *object = json_object();
+	bool is_whole = true;
+
+	is_whole &= set(object, "events", number(view->feed.n_events));
+	is_whole &= set(object, "kept", number(view->feed.n_kept));
+	is_whole &= set(object, "histories", number(view->feed.n_users));
+	is_whole &= set(object, "transitions", number(view->feed.n_transitions));
+	is_whole &= set(object, "streams", number(view->n_streams));
+	return whole_or_null(object, is_whole);
+}
+
 static json_t *limits_object(const struct admin_limits *limits)
 {
 	json_t *object = json_object();
@@ -164,6 +177,7 @@ json_t *stats_document(const struct stats_view *view)
 	is_whole &= set(object, "counters", counters_object(t, NULL));
 	is_whole &= set(object, "workers", workers_array(t));
 	is_whole &= set(object, "watchdog", watchdog_object(t));
+	is_whole &= set(object, "feed", feed_object(view));
 	is_whole &= set(object, "memory", memory_object(view));
 	is_whole &= set(object, "limits", limits_object(view->limits));
 	return whole_or_null(object, is_whole);

@@ -9,6 +9,7 @@
 #define ADMIN_STATS_H
 
 #include "base/telemetry.h"
+#include "feed/feed.h"
 #include "presence/table.h"
 
 #include <jansson.h>
@@ -40,6 +41,8 @@ struct stats_view {
 	const struct telemetry *telemetry;
 	const struct admin_limits *limits;
 	struct table_counts table;
+	struct feed_counts feed; /* zero where there is none */
+	unsigned n_streams;
 	int64_t rss_bytes; /* negative: not known, shown as null */
 	uint64_t now_mono_ms;
 };

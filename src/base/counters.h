@@ -83,6 +83,9 @@
 	X(feed_events, "events put into the event log")                                            \
 	X(feed_gaps, "times the event log began anew, because events were lost to it")             \
 	X(history_forgotten, "users whose history was forgotten for that of others")               \
+	X(streams, "event streams opened by HTTP")                                                 \
+	X(streams_refused, "event streams refused: too many")                                      \
+	X(stream_resets, "followers of all events who had to begin again")                         \
 	X(mail_stale, "mail for what was already gone")                                            \
 	X(nominated, "silent sessions nominated for a hearing")                                    \
 	X(heard_alive, "nominated sessions whose bytes were waiting")                              \

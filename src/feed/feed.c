@@ -105,25 +105,22 @@ int feed_wakeup(const struct feed *f)
 
 /* --- the turn --- */
 
-/* Whose turn it is to be signalled, now that there is something new. */
-static unsigned take_sleepers(struct feed *f, int wakeups[FEED_LISTENERS_MAX]) REQUIRES(f->lock)
+/* Under the lock, so that who listens no more is not signalled: an eventfd never blocks, and workers never wait here. */
+static void signal_sleepers(struct feed *f) REQUIRES(f->lock)
 {
 	struct feed_data *data = feed_data(f);
-	unsigned n = 0;
 	for (unsigned i = 0; i < data->n_listeners; i++) {
 		if (!data->listeners[i]->is_asleep)
 			continue;
 		data->listeners[i]->is_asleep = false;
-		wakeups[n++] = data->listeners[i]->wakeup;
+		wakeup_signal(data->listeners[i]->wakeup);
 	}
-	return n;
 }
 
 /* Puts the events into the ring; those that they push out are what 'events' holds then, some of them NULL. Without any:
  * something was lost. */
 static void advance(struct feed *f, struct event **events, size_t n)
 {
-	int wakeups[FEED_LISTENERS_MAX];
 	uint64_t room = f->params.n_events;
 
 	lock_acquire(&f->lock);
@@ -142,11 +139,8 @@ static void advance(struct feed *f, struct event **events, size_t n)
 	} else if (data->next - data->first > room) {
 		data->first = data->next - room;
 	}
-	unsigned n_asleep = take_sleepers(f, wakeups);
+	signal_sleepers(f);
 	lock_release(&f->lock);
-
-	for (unsigned i = 0; i < n_asleep; i++)
-		wakeup_signal(wakeups[i]);
 }
 
 static void note(struct feed *f, const struct event *e) REQUIRES(role_feed)
@@ -287,6 +281,16 @@ void feed_listen(struct feed *f, struct feed_listener *listener)
 	ensure(data->n_listeners < FEED_LISTENERS_MAX);
 	listener->is_asleep = false;
 	data->listeners[data->n_listeners++] = listener;
+	lock_release(&f->lock);
+}
+
+void feed_unlisten(struct feed *f, struct feed_listener *listener)
+{
+	lock_acquire(&f->lock);
+	struct feed_data *data = feed_data(f);
+	for (unsigned i = 0; i < data->n_listeners; i++)
+		if (data->listeners[i] == listener)
+			data->listeners[i--] = data->listeners[--data->n_listeners];
 	lock_release(&f->lock);
 }
 

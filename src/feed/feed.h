@@ -13,7 +13,7 @@
  *          then feed_barrier(): events below the barrier are in what was read where their seq is at most the
  *          counter; those from the barrier on are all news to it.
  * Threads  feed_new, _start, _stop, _free: main. feed_turn: the feed thread. All else: any.
- * Locks    RANK_FEED, over some tens of pointers. Nothing is freed, signalled or called under it.
+ * Locks    RANK_FEED, over some tens of pointers, and the signalling of who waits. Nothing is freed or called under it.
  * Memory   the ring: a pointer and a reference an event, of 352 bytes where ids and statuses are of usual length. The
  *          mailbox: 16 bytes an event. The history: see history.h.
  * Errors   0 or negative errno; outputs are untouched on failure. */
@@ -78,8 +78,9 @@ struct feed_listener {
 
 enum { FEED_LISTENERS_MAX = 4 };
 
-/* Once each, before feed_start() or after; it must be there until feed_stop() has returned. */
+/* It is there, and its descriptor, from the one to the other. */
 void feed_listen(struct feed *, struct feed_listener *);
+void feed_unlisten(struct feed *, struct feed_listener *); /* of one who does not listen: nothing */
 
 /* True where there is nothing to be read at the cursor (which isn't gone), and the listener will be signalled when there
  * is; false where it must not wait. */

@@ -97,13 +97,17 @@ static uint32_t reverse_bits(uint32_t x)
 	return __builtin_bswap32(x) >> (32 - USER_HASH_BITS);
 }
 
-static uint64_t key_of(const struct table *t, const struct user *u)
+uint64_t table_key(uint64_t hash)
 {
-	uint64_t hash = table_hash(t, u->name, u->len);
 	uint64_t stripe = hash & (N_STRIPES - 1);
 	uint64_t rest = hash >> STRIPE_BITS & ((UINT64_C(1) << KEY_HASH_SHIFT) - 1);
-	return stripe << KEY_STRIPE_SHIFT | (uint64_t)reverse_bits(u->hash) << KEY_HASH_SHIFT |
-	       rest;
+	uint32_t top = (uint32_t)(hash >> USER_HASH_SHIFT);
+	return stripe << KEY_STRIPE_SHIFT | (uint64_t)reverse_bits(top) << KEY_HASH_SHIFT | rest;
+}
+
+static uint64_t key_of(const struct table *t, const struct user *u)
+{
+	return table_key(table_hash(t, u->name, u->len));
 }
 
 /* Of a bucket's users the first in the order that is not before 'from'; NULL for none. */
@@ -136,6 +140,8 @@ static bool user_matches(const struct user *u, const struct user_filter *f)
 		return false;
 	if (u->len < f->prefix_len ||
 		(f->prefix_len > 0 && memcmp(u->name, f->prefix, f->prefix_len) != 0))
+		return false;
+	if (f->is_online && u->state == STATE_OFFLINE)
 		return false;
 	if (!f->has_state)
 		return true;

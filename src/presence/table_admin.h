@@ -40,6 +40,7 @@ int table_sessions(struct table *, const char *user, size_t len, struct instant 
 struct user_filter {
 	const char *prefix; /* of the id, in bytes; not read where prefix_len is 0 */
 	size_t prefix_len;
+	bool is_online; /* as others see the user: not offline */
 	bool has_state;
 	enum state state; /* as others see the user; INVISIBLE: some device of the user is */
 };
@@ -59,6 +60,9 @@ struct user_view {
  * 64 bits of hash may be taken for one at the end of a page: among ten million users one chance in 400,000.) */
 bool table_page(struct table *, const struct user_filter *, struct instant now, uint64_t *cursor,
 	struct user_view *views, size_t max, size_t *ret_n);
+
+/* Where a user of that hash stands in that order: before, at or after a cursor, which is the next key to be looked at. */
+uint64_t table_key(uint64_t user_hash);
 
 /* --- kicking: the sessions end as 'kicked', and go to their workers, which say bye and close --- */
 

@@ -16,7 +16,7 @@ def test_fields(start, clients):
     alice.watch("bob", "carol")
     stats = server.stats()
     assert set(stats) >= {"version", "server", "uptime_ms", "sessions", "connections", "users_online", "watches",
-                          "counters", "workers", "watchdog", "memory", "limits"}
+                          "counters", "workers", "watchdog", "feed", "memory", "limits"}
     assert stats["server"] == alice.welcome["server"]
     assert re.match(r"\d+\.\d+", stats["version"])
     assert (stats["sessions"], stats["connections"], stats["users_online"], stats["watches"]) == (1, 1, 1, 2)

@@ -515,9 +515,10 @@ def test_openapi_paths_exist(server, login, name):
         verbs = {verb.upper() for verb in what if verb != "parameters"}
         assert status == 405
         assert set(headers["Allow"].split(", ")) == verbs | ({"HEAD"} if "GET" in verbs else set())
-        for verb in verbs - {"DELETE"}:
+        is_stream = "text/event-stream" in str(what.get("get"))
+        for verb in {"HEAD"} if is_stream else verbs - {"DELETE"}:
             status, _, _ = api.ask(verb, real, '{"users":[]}' if verb == "POST" else None)
-            assert str(status) in what[verb.lower()]["responses"] and status == 200, (verb, path, status)
+            assert str(status) in what["get" if is_stream else verb.lower()]["responses"] and status == 200, (verb, path, status)
 
 
 def matches(schema, value):

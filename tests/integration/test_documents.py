@@ -269,7 +269,7 @@ def test_every_number_of_stats_is_documented_and_the_reverse(server):
     real |= {f"workers[].{key}" for key in stats["workers"][0]} | {f"watchdog.{key}" for key in stats["watchdog"]}
     assert documented == real
     man = set(re.findall(r"\w+", MAN_SERVER.split("\n.Sh MONITORING\n")[1].split("\n.Sh ")[0]))
-    parts = [stats, stats["workers"][0], stats["watchdog"], stats["memory"], stats["limits"]]
+    parts = [stats, stats["workers"][0], stats["watchdog"], stats["feed"], stats["memory"], stats["limits"]]
     assert {key for part in parts for key in part} <= man
 
 

@@ -99,7 +99,7 @@ static void test_fields_are_those_of_the_protocol(void **state)
 	size_t i;
 
 	ASSERT_FIELDS(d, "version", "server", "uptime_ms", "sessions", "sessions_in_grace",
-		"connections", "users_online", "watches", "counters", "workers", "watchdog",
+		"connections", "users_online", "watches", "counters", "workers", "watchdog", "feed",
 		"memory", "limits");
 	assert_true(json_is_array(workers));
 	assert_int_equal(json_array_size(workers), N_WORKERS);
@@ -116,6 +116,8 @@ static void test_fields_are_those_of_the_protocol(void **state)
 	ASSERT_FIELDS(json_object_get(watchdog, "lateness_ms"), "p50", "p99", "max");
 	ASSERT_FIELDS(json_object_get(d, "memory"), "rss_bytes", "table_bytes", "mailboxes_bytes",
 		"users_known", "users_remembered");
+	ASSERT_FIELDS(json_object_get(d, "feed"), "events", "kept", "histories", "transitions",
+		"streams");
 	ASSERT_FIELDS(json_object_get(d, "limits"), "max_connections", "max_sessions_per_user",
 		"max_watches", "max_watches_total", "max_message_bytes", "remember", "descriptors",
 		"mailbox_events", "event_log", "history");

@@ -27,7 +27,12 @@ int admin_setup(void **state)
 		f->pointers[i] = &f->mailboxes[i];
 	}
 	assert_int_equal(mailbox_init(&f->watchdog, 0), 0);
+	struct feed_params feed = {
+		.n_events = 1024, .n_history = 4, .counters = &f->telemetry->feed};
+	assert_int_equal(feed_new(&feed, &f->feed), 0);
+	assert_int_equal(feed_start(f->feed), 0);
 	struct table_params table = {.n_workers = ADMIN_N_WORKERS,
+		.feed = feed_mailbox(f->feed),
 		.mailboxes = f->pointers,
 		.watchdog = &f->watchdog,
 		.n_remembered = 10,
@@ -36,8 +41,9 @@ int admin_setup(void **state)
 	f->params = (struct admin_params){.version = "1.2.3",
 		.telemetry = f->telemetry,
 		.table = f->table,
+		.feed = f->feed,
 		.counters = &f->telemetry->admin,
-		.limits = {.max_watches = 77}};
+		.limits = {.max_watches = 77, .event_log = 1024, .history = 4}};
 	assert_int_equal(address_parse("127.0.0.1:0", 11, &f->params.listen, &why), 0);
 	atomic_store(&f->telemetry->readiness, READINESS_READY);
 	*state = f;
@@ -59,8 +65,10 @@ int admin_teardown(void **state)
 {
 	struct admin_fixture *f = *state;
 
+	feed_stop(f->feed);
 	admin_stop(f->admin);
 	table_free(f->table);
+	feed_free(f->feed);
 	for (unsigned i = 0; i < ADMIN_N_WORKERS; i++) {
 		drop_questions(&f->mailboxes[i]);
 		mailbox_destroy(&f->mailboxes[i]);

@@ -18,6 +18,7 @@ struct admin_fixture {
 	struct table *table;
 	struct mailbox mailboxes[ADMIN_N_WORKERS], watchdog;
 	struct mailbox *pointers[ADMIN_N_WORKERS];
+	struct feed *feed; /* of 1,024 events and 4 transitions; its thread runs */
 	struct admin_params params;
 	struct admin *admin;
 	struct address at;
