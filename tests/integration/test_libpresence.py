@@ -1,45 +1,56 @@
-"""libpresence as its users have it: the scenarios over every transport, and what the library looks like from outside."""
+"""libpresence in C: the scenarios over every transport."""
 
-import os
-import pathlib
-import re
-import subprocess
+import tempfile
 
 import pytest
 
 from support.certs import Certificate
-from support.mode import BINARY, IS_RELEASE, ROOT
+from support.mode import BINARY, sized
+from support.outages import all_at_once, one_at_a_time
 from support.scenario import Program, Runner, scenarios
 
-BUILD = BINARY.parent
-CLIENT = BUILD / "tests/clients/presence_client"
+CLIENT = BINARY.parent / "tests/clients/presence_client"
 DOORS = ["tcp", "unix", "tls", "ws", "wss"]
-ALL_DOORS = ["told"]  # which scenarios each transport is put through; the others go by one
+OVER_ALL = {"told"}  # the scenarios that each transport is put through; the others go by one of them
 
 
-@pytest.fixture(scope="module")
-def certificate(session_tmp):
-    return Certificate(session_tmp, "libpresence")
-
-
-def cases():
-    for scenario in scenarios("doors"):
-        doors = DOORS if scenario["name"] in ALL_DOORS else ["tcp"] if "taken" not in scenario["name"] else ["wss"]
-        for door in doors:
-            yield pytest.param(scenario, door, id=f"{scenario['name'].replace(' ', '_')}-{door}")
-
-
-def play(scenario, door, start, tmp, certificate, make, figure=lambda text: None):
-    """One scenario with one client program, against a server of its own."""
-    listen = f"unix://{tmp}/sock,tcp://127.0.0.1:0,tls://127.0.0.1:0,ws://127.0.0.1:0,wss://127.0.0.1:0"
+def play(scenario, door, start, tmp, certificate, figure):
+    """One scenario against a server of its own."""
+    where = tempfile.mkdtemp(dir=tmp)
+    listen = f"unix://{where}/sock,tcp://127.0.0.1:0,tls://127.0.0.1:0,ws://127.0.0.1:0,wss://127.0.0.1:0"
     settings = {"HEARTBEAT_MIN": "50ms", "WORKERS": 1, **certificate.settings(), **scenario.get("settings", {})}
     server = start(LISTEN=listen, **settings)
-    runner = Runner(scenario, server, server.url(door + ":"), make,
-                    again=lambda: start(**{**settings, "LISTEN": ",".join(server.urls), "ADMIN_LISTEN": "127.0.0.1:0"}),
-                    ca_file=certificate.cert if door in ("tls", "wss") else None, tell=figure)
-    runner.play()
+    Runner(scenario, server, server.url(door + ":"), lambda name: Program([str(CLIENT)], name, where),
+           again=lambda: start(**{**settings, "LISTEN": ",".join(server.urls)}),
+           ca_file=certificate.cert if door in ("tls", "wss") else None,
+           tell=lambda text: figure(f"{scenario['name']}, {door}: {text}")).play()
 
 
-@pytest.mark.parametrize("scenario, door", cases())
-def test_scenario(start, tmp, certificate, figure, scenario, door):
-    play(scenario, door, start, tmp, certificate, lambda name: Program([str(CLIENT)], name, tmp), figure)
+def test_every_scenario(start, tmp, session_tmp, figure):
+    certificate, begin, plays = Certificate(session_tmp, "libpresence"), one_at_a_time(start), []
+    for at, scenario in enumerate(scenarios("doors")):
+        for door in DOORS if scenario["name"] in OVER_ALL else [DOORS[at % len(DOORS)]]:
+            plays.append(lambda s=scenario, d=door: play(s, d, begin, tmp, certificate, figure))
+    all_at_once(plays, sized(8, 4))
+
+
+@pytest.mark.parametrize("url, ca, error", [
+    ("tls://127.0.0.2:{port}", True, "certificate"),  # not its name
+    ("tls://127.0.0.1:{port}", False, "certificate"),  # not signed by anybody whom the system trusts
+    ("tcp://127.0.0.1:{port}", False, "protocol"),  # TLS is spoken there
+    ("ws://127.0.0.1:{port}", False, "upgrade"),
+])
+def test_what_is_not_trusted_is_refused(start, tmp, url, ca, error):
+    certificate = Certificate(tmp, "server")
+    server = start(LISTEN="tls://*:0", ALLOW_PLAINTEXT="true", ALLOW_ANONYMOUS="true", **certificate.settings())
+    port = server.url("tls:").rsplit(":", 1)[1]
+    program = Program([str(CLIENT)], "alice", tmp)
+    try:
+        program.do(do="connect", user="alice", url=url.format(port=port), backoff_first_ms=100, backoff_max_ms=100,
+                   **({"ca_file": str(certificate.cert)} if ca else {}))
+        line = program.wait({"said": "link", "link": "waiting"})
+        assert line["error"] == error or (error in ("protocol", "upgrade") and line["error"] in ("closed", "lost")), line
+        program.end()
+    finally:
+        program.kill()
+    assert server.counters()["logins"] == 0

@@ -2,26 +2,20 @@
 
 import pytest
 
-from support import lab as hosts_lab
+from support import javascript
 from support.mode import BINARY
-from support.scenario import Program, Runner, scenarios
-from support.server import off_loopback
+from support.outages import play_every_outage
+from support.scenario import Program
 
 CLIENT = BINARY.parent / "tests/clients/presence_client"
-PORT = 7400  # of a network of its own
 
 
-def play(scenario, lab, start, tmp, command, door, figure):
-    settings = {"LISTEN": f"{door}://{hosts_lab.SERVER_ADDRESS}:{PORT},unix://{tmp}/sock", "HEARTBEAT_MIN": "50ms",
-                "WORKERS": 1, **scenario.get("settings", {})}
-
-    def begin():
-        return start(namespace=lab.server, env=off_loopback(), **settings)
-
-    Runner(scenario, begin(), f"{door}://{hosts_lab.SERVER_ADDRESS}:{PORT}",
-           lambda name: Program(command, name, tmp, namespace=lab.hosts[0]), again=begin, lab=lab, tell=figure).play()
+def test_every_outage_in_c(start, tmp, figure):
+    play_every_outage(start, tmp, figure, "tcp",
+                      lambda name, where, host: Program([str(CLIENT)], name, where, namespace=host))
 
 
-@pytest.mark.parametrize("scenario", scenarios("lab"), ids=lambda s: s["name"].replace(" ", "_"))
-def test_c(lab, start, tmp, figure, scenario):
-    play(scenario, lab, start, tmp, [str(CLIENT)], "tcp", figure)
+@pytest.mark.release_only  # the client is the same in all builds
+def test_every_outage_in_javascript(start, tmp, figure):
+    javascript.environment()  # skips where there is no Node.js
+    play_every_outage(start, tmp, figure, "ws", javascript.program)

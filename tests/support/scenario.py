@@ -43,6 +43,7 @@ are two hosts, TCP. A step is one of
     {"client":"alice","wait":{…}}                      the first such line that has them; lines of its kind before it are skipped
     {"client":"alice","quiet":"contact","ms":300}      no such line is left, nor comes meanwhile
     {"fault":NAME}                                     "link_down","black_hole","server_stop","server_kill","server_term",
+                                                       "client_stop";
                                                        "heal": where the server was ended it is started again, and the
                                                        friends are back before the clients
     {"admin":"kick","user":"alice"}
@@ -276,6 +277,10 @@ class Runner:
             act = self.lab.cable_out if name == "link_down" else self.lab.black_hole
             act(range(len(self.programs)))
             self._heal = self.lab.heal
+        elif name == "client_stop":
+            for program in self.programs.values():
+                program.process.send_signal(signal.SIGSTOP)
+            self._heal = self.go_on
         elif name == "server_stop":
             self.server.signal(signal.SIGSTOP)
             self._heal = lambda: self.server.signal(signal.SIGCONT)
@@ -289,6 +294,10 @@ class Runner:
             self._heal = self.start_again
         self.moments["fault"] = (before, time.monotonic())
 
+    def go_on(self):
+        for program in self.programs.values():
+            program.process.send_signal(signal.SIGCONT)
+
     def start_again(self):
         """The friends come back before the clients can, so that what these are told is the same each time."""
         for program in self.programs.values():
@@ -296,8 +305,7 @@ class Runner:
         self.server = self.again()
         for name, fields in self.lost_friends.items():
             self.friend_step({"friend": name, "do": "login", **fields})
-        for program in self.programs.values():
-            program.process.send_signal(signal.SIGCONT)
+        self.go_on()
 
 
 def program_command(*command):
