@@ -107,6 +107,29 @@ static void what_was_packed_is_there_at_once(void **state)
 	stage_end(&s);
 }
 
+static void out_of_sight_it_was_seen_until_then(void **state)
+{
+	(void)state;
+	struct stage s;
+	char secret[RESUME_TEXT_MAX];
+	for (unsigned was_lost = 0; was_lost < 2; was_lost++) {
+		begin(&s);
+		struct seat a = stage_login(&s, 0, "bob", "phone", KEEP, NULL);
+		assert_true(table_resume_text(s.table, a.id, secret));
+		stage_pass(&s, 500);
+		stage_stamp(&s, a);
+		if (was_lost)
+			lose(&s, a, NULL);
+		stage_pass(&s, 500);
+		assert_true(
+			stage_resume(&s, 1, "bob", NULL, STATE_INVISIBLE, NULL, secret).is_resumed);
+		struct snapshot look = stage_look(&s, "bob");
+		assert_string_equal(stage_words(&look), "offline logout -");
+		assert_int_equal(look.last_seen_ms, STAGE_SEEN(STAGE_WALL_MS + 500));
+		stage_end(&s);
+	}
+}
+
 static void of_a_live_one_it_is_waited_for(void **state)
 {
 	(void)state;
@@ -466,6 +489,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_was_packed_is_there_at_once),
+		cmocka_unit_test(out_of_sight_it_was_seen_until_then),
 		cmocka_unit_test(of_a_live_one_it_is_waited_for),
 		cmocka_unit_test(it_is_not_waited_for_forever),
 		cmocka_unit_test(who_waits_may_be_replaced_too),

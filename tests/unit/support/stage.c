@@ -192,6 +192,7 @@ const char *stage_told(struct stage *s, unsigned worker, struct numbers *ret)
 	if (!o)
 		fail_msg("%s in %.*s", error.text, (int)e->line_len, event_line(e));
 	assert_string_equal(text_of(o, "type"), "presence");
+	assert_null(json_object_get(o, "reconnecting")); /* for who asks */
 	assert_int_equal(number_of(o, "seq"), e->seq);
 	assert_int_equal(e->user_hash, table_hash(s->table, event_user(e), e->user_len));
 	assert_memory_equal(event_user(e), text_of(o, "user"), e->user_len);
