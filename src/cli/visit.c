@@ -11,7 +11,8 @@
 #include <sys/random.h>
 #include <unistd.h>
 
-enum { CONNECT_TIMEOUT_MS = 5000 };
+/* Somebody sits and waits: back sooner than the library would have thousands of programs come. */
+enum { CONNECT_TIMEOUT_MS = 5000, BACKOFF_FIRST_MS = 1000, BACKOFF_MAX_MS = 10000 };
 
 /* ---- signals ------------------------------------------------------------------------------------- */
 
@@ -76,6 +77,8 @@ enum exit_code visit_open(const struct environment *environment, struct presence
 	options->url = environment->value[VARIABLE_PRESENCE_URL];
 	options->token = environment->value[VARIABLE_PRESENCE_TOKEN];
 	options->connect_timeout_ms = CONNECT_TIMEOUT_MS;
+	options->backoff_first_ms = BACKOFF_FIRST_MS;
+	options->backoff_max_ms = BACKOFF_MAX_MS;
 	if (!options->user)
 		options->user = environment->value[VARIABLE_PRESENCE_USER];
 	if (!options->user && !options->token) {
@@ -171,7 +174,8 @@ void visit_append_error(struct buffer *b, enum presence_error error, const char 
 	const char *words = presence_error_text(error);
 
 	buffer_append_string(b, words);
-	if (!detail || strstr(words, detail)) /* nothing new, as is an empty one */
+	/* Where it says nothing new, as is an empty one. */
+	if (!detail || strstr(words, detail) || strcmp(detail, presence_error_word(error)) == 0)
 		return;
 	buffer_append_string(b, ": ");
 	text_append_safe(b, detail, strlen(detail));

@@ -13,8 +13,10 @@ import json
 import os
 import struct
 
-from credentials import base64url, hs256, token, token_of
-from web import BINARY, CLOSE, CONTINUATION, PING, TEXT, close_payload, fragments, frame, request
+from credentials import hs256, token, token_of
+from support.frames import BINARY, CLOSE, CONTINUATION, PING, TEXT, frame
+from support.tokens import b64
+from web import close_payload, fragments, request
 
 ISSUER, AUDIENCE = "https://issuer.example", "presence"
 MAX_MESSAGE = 256 * 1024
@@ -57,7 +59,7 @@ def client_hello():
 
 def with_public_key(gate):
     """The old trick: the public key is no secret, but a verifier that goes by the header takes it for one."""
-    public = gate.credentials.public.read_bytes()
+    public = gate.credentials.public
     return with_token(good(header={"alg": "HS256", "kid": "r1"}, sign=lambda data: hs256(data, public)))
 
 
@@ -160,7 +162,7 @@ TOKENS = [
     Row("RS256 with the key of another kid", "tcp", lambda gate: with_token(
         good(header={"alg": "RS256", "kid": "r2"}, sign=gate.credentials.rs256)), "auth_failed", FAILED),
     Row("a key of its own in the header", "tcp", lambda: with_token(
-        good(header={"alg": "HS256", "jwk": {"kty": "oct", "k": base64url(b"k" * 32)}},
+        good(header={"alg": "HS256", "jwk": {"kty": "oct", "k": b64(b"k" * 32)}},
              sign=lambda data: hs256(data, b"k" * 32))), "auth_failed", FAILED),
     Row("a critical extension", "tcp", lambda: with_token(good(header={"alg": "HS256", "crit": ["x"], "x": 1})),
         "auth_failed", FAILED),
@@ -171,7 +173,7 @@ TOKENS = [
     Row("another secret's signature", "tls", lambda: with_token(good(sign=lambda data: hs256(data, b"x" * 32))),
         "auth_failed", FAILED),
     Row("claims changed after signing", "tcp", lambda: with_token(
-        "{0}.{3}.{2}".format(*good().split("."), base64url(b'{"sub":"root","exp":9999999999}'))),
+        "{0}.{3}.{2}".format(*good().split("."), b64(b'{"sub":"root","exp":9999999999}'))),
         "auth_failed", FAILED),
     Row("expired an hour ago", "tcp", lambda gate: with_token(good(exp=gate.now() - 3600)), "auth_failed", FAILED),
     Row("good from tomorrow on", "tcp", lambda gate: with_token(good(nbf=gate.now() + 86400)), "auth_failed", FAILED),

@@ -19,7 +19,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
-from web import TEXT, PONG, Web, dial, frame  # noqa: E402
+from support.frames import PONG, TEXT, frame  # noqa: E402
+from web import Web, dial  # noqa: E402
 
 N = 50
 ADDRESS = "127.0.1.1"

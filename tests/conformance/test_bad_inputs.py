@@ -18,8 +18,9 @@ import rabble
 from bad import FATAL, ROWS, good, hello, raw
 from gate import HELLO_S, PER_ADDRESS, PROXY, Gate, ends, read_line
 from support import costs
+from support.frames import CLOSE, TEXT, frame
 from support.mode import IS_RELEASE, PATIENCE, sized
-from web import CLOSE, TEXT, dial, frame, read_head, request
+from web import dial, read_head, request
 
 pytestmark = pytest.mark.alone  # the canaries are beside all of them
 

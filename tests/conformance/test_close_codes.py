@@ -10,8 +10,8 @@ import time
 import pytest
 
 from credentials import SECRET, token
+from support.frames import TEXT, frame
 from support.mode import PATIENCE
-from web import TEXT, frame
 
 BEAT = b'{"type":"heartbeat"}'
 HELLO = {"type": "hello", "v": 1, "user": "carol"}

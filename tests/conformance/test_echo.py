@@ -2,8 +2,9 @@
 
 import pytest
 
+from support.frames import BINARY, CLOSE, PING, PONG, TEXT, frame
 from support.mode import PATIENCE
-from web import BINARY, CLOSE, PING, PONG, TEXT, close_payload, fragments, frame
+from web import close_payload, fragments
 
 WORDS = "Grüße, 世界 🙂".encode()
 TEXTS = {

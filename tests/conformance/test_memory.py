@@ -16,6 +16,8 @@ N_FIRST = 300  # what is allocated once, or for a few, is no session's
 N = 5000
 MOST = {"tcp": 300, "ws": 300, "tls": 15 * 1024, "wss": 15 * 1024}
 MORE_FOR_FRAMES = 32
+# Nothing comes or goes by itself; the log of events and the histories are bounded by themselves, and no session's.
+QUIET_SERVER = {"WORKERS": 2, "HEARTBEAT": "5m", "HEARTBEAT_MAX": "5m", "EVENT_LOG": 0, "HISTORY": 0}
 measured = {}
 
 
@@ -58,7 +60,7 @@ def tell_bench(**line):
 
 @pytest.mark.parametrize("door", MOST)
 def test_bytes_per_idle_session(start, credentials, figure, door):
-    server = start(LISTEN=f"{door}://127.0.0.1:0", WORKERS=2, HEARTBEAT="5m", HEARTBEAT_MAX="5m", **credentials.tls())
+    server = start(LISTEN=f"{door}://127.0.0.1:0", **QUIET_SERVER, **credentials.tls())
     n = N if door in ("tcp", "ws") else N // 2
     measured[door] = bytes_per_session(server, door, credentials.cert, n)
     figure(f"{measured[door]:.0f} bytes a session of {n} idle ones")
@@ -71,6 +73,6 @@ def test_bytes_per_idle_session(start, credentials, figure, door):
 
 def test_bytes_per_idle_session_with_a_token(start, credentials, figure):
     """A figure, without a bound of its own: who it is, until when, and whom it may watch."""
-    server = start(WORKERS=2, HEARTBEAT="5m", HEARTBEAT_MAX="5m", JWT_SECRET=SECRET)
+    server = start(**QUIET_SERVER, JWT_SECRET=SECRET)
     more = lambda number: f',"token":"{good(costs.user(number), watch=["team.*"])}"'
     figure(f"{bytes_per_session(server, 'tcp', None, 2000, more):.0f} bytes a session with a token")

@@ -8,9 +8,9 @@ import time
 import pytest
 
 from support.client import Client, Closed
+from support.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, frame
 from support.mode import sized
-from web import (ACCEPT, BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT, close_payload, dial, fragments, frame,
-                 read_head, receive, request)
+from web import ACCEPT, close_payload, dial, fragments, read_head, receive, request
 
 BEAT = b'{"type":"heartbeat"}'
 WORDS = "Grüße, 世界 🙂".encode()

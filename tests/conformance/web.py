@@ -1,4 +1,4 @@
-"""RFC 6455 from the client's side, as strict or as wrong as a test wants it: a framer and a client.
+"""RFC 6455 from the client's side, as strict or as wrong as a test wants it.
 
 Written from the RFC, not from the server: nothing here is shared with what is under test."""
 
@@ -11,36 +11,14 @@ import time
 from urllib.parse import urlsplit
 
 from support.client import Closed
+from support.frames import CLOSE, CONTINUATION, TEXT, frame
 from support.mode import PATIENCE, QUIET
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-MASK = b"\x37\xfa\x21\x3d"
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 ACCEPT = base64.b64encode(hashlib.sha1(KEY.encode() + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
 
 
 # ---- frames -------------------------------------------------------------------------------------
-
-
-def masked(payload, mask):
-    whole = (mask * (len(payload) // 4 + 1))[:len(payload)]
-    return (int.from_bytes(payload, "big") ^ int.from_bytes(whole, "big")).to_bytes(len(payload), "big")
-
-
-def frame(opcode, payload=b"", fin=True, reserved=0, mask=MASK, form=None, length=None):
-    """A frame. `mask` None: not masked; `form` 7, 16 or 64: bits of the length, by default the fewest;
-    `length`: what the header claims, if that is not so."""
-    length = len(payload) if length is None else length
-    form = form or (7 if length < 126 else 16 if length < 65536 else 64)
-    head = bytes([(fin << 7) | (reserved << 4) | opcode])
-    bit = 0 if mask is None else 0x80
-    if form == 7:
-        head += bytes([bit | length])
-    elif form == 16:
-        head += bytes([bit | 126]) + length.to_bytes(2, "big")
-    else:
-        head += bytes([bit | 127]) + length.to_bytes(8, "big")
-    return head + (payload if mask is None else mask + masked(payload, mask))
 
 
 def fragments(payload, *cuts):

@@ -3,7 +3,9 @@
 import json
 import re
 import signal
+import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -123,6 +125,23 @@ def test_no_server_for_get():
     assert "tcp://127.0.0.1:1: " in done.stderr and "reached" in done.stderr and time.monotonic() - began < PATIENCE
 
 
+@pytest.mark.parametrize("said, words", [
+    (b"SSH-2.0-OpenSSH_9.2\r\n", "broke the protocol"),
+    (b'{"type":"error","code":"version","message":"\\u001b[31mold"}\n', "another version"),
+])
+def test_what_is_no_presenced(said, words):
+    with socket.create_server(("127.0.0.1", 0)) as stranger:
+        def answer():
+            with stranger.accept()[0] as peer:
+                peer.recv(4096)
+                peer.sendall(said)
+                while peer.recv(4096):
+                    pass
+        threading.Thread(target=answer, daemon=True).start()
+        done = run_cli("get", "bob", env={"PRESENCE_URL": f"tcp://127.0.0.1:{stranger.getsockname()[1]}"})
+    assert done.returncode == 76 and words in done.stderr and done.stderr.count("\n") == 1 and "\x1b" not in done.stderr
+
+
 def test_over_tls_and_websocket(start, clients, tmp):
     certificate = Certificate(tmp)
     server = start(LISTEN="tcp://127.0.0.1:0,tls://127.0.0.1:0,ws://127.0.0.1:0,wss://127.0.0.1:0",
@@ -188,7 +207,7 @@ def test_online_does_not_come_back_after(server, clients, name, live, how):
     else:
         clients(server).hello(bob, "phone")
     assert being.ended() == 1
-    being.wait_error(how if how == "kicked" else "another login")
+    being.wait_error("ended the session" if how == "kicked" else "another login")
 
 
 def test_online_waits_for_a_server(live, start, tmp):

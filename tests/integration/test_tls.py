@@ -502,7 +502,7 @@ def test_server_stopped_for_five_seconds(doors, connect, certificate, figure):
 
 def test_everything_returns_to_baseline(start, connect, certificate):
     """Comers and goers of every kind behind every door: no descriptor and no memory stays behind."""
-    server = start(LISTEN=DOORS, WORKERS=2, REMEMBER=100, **certificate.settings())
+    server = start(LISTEN=DOORS, WORKERS=2, REMEMBER=100, EVENT_LOG=0, HISTORY=0, **certificate.settings())
     context = certificate.context()
     plain = {"tls:": "tcp", "wss:": "tcp", "ws:": "tcp", "tcp:": "tcp"}
 

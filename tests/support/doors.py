@@ -1,7 +1,7 @@
 """A client that comes in by any door: tcp, tls, ws, wss, with a PROXY header before it or without.
 
 The verbs are those of support.client; a WebSocket's text messages are told apart into lines as PROTOCOL.md has
-it. Frames are put together here byte by byte, so that a test sees what is really on the wire."""
+it. Frames are put together byte by byte, so that a test sees what is really on the wire."""
 
 import base64
 import contextlib
@@ -17,9 +17,9 @@ from urllib.parse import urlsplit
 
 from support import lab
 from support.client import Client, Closed
+from support.frames import CLOSE, PING, PONG, TEXT, frame
 from support.mode import PATIENCE
 
-CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 
@@ -37,21 +37,6 @@ def proxy_v2(source=None, port=5000):
     packed = socket.inet_pton(family, source)
     body = packed + packed + struct.pack(">HH", port, 7400)
     return start + struct.pack(">BBH", 0x21, 0x21 if family == socket.AF_INET6 else 0x11, len(body)) + body
-
-
-def frame(opcode, payload=b"", is_final=True, mask=None):
-    mask = os.urandom(4) if mask is None else mask
-    length = len(payload)
-    head = bytes([opcode | (0x80 if is_final else 0)])
-    if length < 126:
-        head += bytes([0x80 | length])
-    elif length < 65536:
-        head += bytes([0x80 | 126]) + struct.pack(">H", length)
-    else:
-        head += bytes([0x80 | 127]) + struct.pack(">Q", length)
-    repeated = (mask * (length // 4 + 1))[:length]
-    masked = (int.from_bytes(payload, "big") ^ int.from_bytes(repeated, "big")).to_bytes(length, "big")
-    return head + mask + masked
 
 
 class Refused(Exception):
@@ -118,7 +103,7 @@ class DoorClient(Client):
     def raw(self, data):
         if self.is_web:
             assert data.endswith(b"\n"), "a WebSocket's message is whole"
-            data = frame(TEXT, data[:-1])
+            data = frame(TEXT, data[:-1], mask=os.urandom(4))
         return self.bare(data)
 
     def bare(self, data):
@@ -178,7 +163,7 @@ class DoorClient(Client):
         elif opcode == PING:
             self.pings.append(at)
             if self.pongs:
-                self.sock.sendall(frame(PONG, payload))
+                self.sock.sendall(frame(PONG, payload, mask=os.urandom(4)))
         elif opcode == CLOSE:
             self.close_code = int.from_bytes(payload[:2], "big")
         else:
