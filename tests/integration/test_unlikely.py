@@ -12,11 +12,11 @@ import pytest
 from support.client import EMPTY, Client, Closed
 from support.doors import DoorClient, proxy_v2
 from support.meddle import Meddler
-from support.mode import BINARY, IS_RELEASE, PATIENCE
+from support.mode import BINARY, PATIENCE
 from support.server import environment
 from support.tokens import SECRET, Secret
 
-pytestmark = pytest.mark.skipif(not IS_RELEASE, reason="a library is preloaded, and sanitizers want to be first")
+pytestmark = pytest.mark.release_only  # a library is preloaded, and sanitizers want to be first
 ISSUER = Secret()
 ADDRESS_BYTES = 136  # sizeof(struct address)
 
