@@ -66,7 +66,10 @@ def test_every_setting_is_documented(document):
 
 
 @pytest.mark.parametrize("document", ["README.md", "etc/man/presenced.8", "etc/man/presence-protocol.7",
-                                      "etc/presenced.env", "etc/dev/run"])
+                                      "etc/presenced.env", "etc/dev/run", "etc/Dockerfile", "etc/openapi.json",
+                                      "etc/systemd/presenced.service", "etc/systemd/presenced.socket",
+                                      "etc/kubernetes/presenced.yaml", "etc/prometheus/alerts.yaml",
+                                      "etc/examples/haproxy.cfg"])
 def test_every_documented_variable_exists(document):
     known = known_settings()
     assert variables(document) <= known | {f"{name}_FILE" for name in known}
@@ -239,6 +242,28 @@ def test_every_counter_has_a_help_and_is_listed():
     assert all(len(words) >= 10 for _, words in counters)
     listed = MAN_SERVER.split("\n.Sh COUNTERS\n")[1].split("\n.Sh ")[0]
     assert re.findall(r"^\.It Li (\w+)\n(.*)$", listed, re.M) == counters
+
+
+def test_every_metric_is_listed_and_the_reverse(server):
+    types = dict(re.findall(r"^# TYPE presenced_(\w+) (\w+)$", server.get("/metrics")[1], re.M))
+    counters = {f"{name}_total" for name in server.counters()}
+    listed = MAN_SERVER.split("\n.Sh METRICS\n")[1].split("\n.Sh ")[0]
+    named = re.findall(r"^\.It Li (\w+)\n\((\w+)", listed, re.M)
+    assert sorted(named) == sorted((name, kind) for name, kind in types.items() if name not in counters)
+
+
+def test_errors_of_the_admin_port():
+    """Their codes and status, in the man page; and those that a path has of its own, in its description."""
+    errors = {code: status for status, code in
+              re.findall(r'^\tX\(\w+,\s*(\d+),\s*"(\w+)"', source("admin/answer.h"), re.M)}
+    assert len(errors) > 12
+    section = MAN_SERVER.split("\n.Sh ERROR CODES\n")[1].split("\n.Sh ")[0]
+    listed = {code: status for codes, status in re.findall(r"^\.It Er (.*)\n\((\d+)\)", section, re.M)
+              for code in codes.split(" , ")}
+    assert listed == errors
+    described = set(re.findall(r"`(\w+)`", (ROOT / "etc/openapi.json").read_text()))
+    anywhere = {"method_not_allowed", "headers_too_large", "out_of_memory", "body_too_large"}  # of any path
+    assert set(errors) - anywhere <= described
 
 
 def test_counters_that_readme_names_exist(server):
