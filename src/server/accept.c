@@ -62,7 +62,7 @@ static void turn_away(struct worker *w, int fd, size_t listener, enum wire_error
 	if (error)
 		reply_error(&w->out, NULL, 0, error, why, worker_retry_ms(w));
 	else
-		reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
+		reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_shutdown_retry_ms(w));
 	if (!w->out.failed && (transport == TRANSPORT_TCP || transport == TRANSPORT_UNIX)) {
 		(void)!send(fd, w->out.data, w->out.len, MSG_NOSIGNAL | MSG_DONTWAIT);
 		counter_add(worker_counters(w), COUNTER_error_server_full, error ? 1 : 0);

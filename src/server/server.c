@@ -8,6 +8,7 @@
 #include "net/listener.h"
 #include "net/tls.h"
 #include "presence/inquiry.h"
+#include "server/drain.h"
 #include "server/shared.h"
 #include "server/watchdog.h"
 #include "server/worker.h"
@@ -203,6 +204,7 @@ int server_new(const struct server_params *params, struct server **ret)
 	shared->params = *params;
 	shared->params.listen = NULL;
 	shared->params.inherited = NULL;
+	atomic_init(&shared->drain_spread_ms, DRAIN_LEAST_MS);
 	shared->watchdog_wakeup = -1;
 	for (unsigned i = 0; i < WORKERS_MAX; i++)
 		shared->wakeups[i] = -1;
@@ -296,10 +298,21 @@ const int *server_wakeups(const struct server *s)
 	return s->shared.wakeups;
 }
 
+/* Said before the workers begin to part with their clients, so that all of them spread over the same. */
+static void spread_returns(struct server_shared *shared)
+{
+	struct table_counts counts = table_count(shared->table);
+	uint32_t most_ms = shared->params.drain_spread_ms;
+	atomic_store(&shared->drain_spread_ms,
+		drain_spread_ms(counts.sessions_by_transport, shared->params.n_workers,
+			most_ms > 0 ? most_ms : DRAIN_MOST_MS));
+}
+
 void server_stop(struct server *s)
 {
 	watchdog_stop(s->watchdog);
 	s->watchdog = NULL;
+	spread_returns(&s->shared);
 	atomic_store(&s->shared.is_stopping, true);
 	for (unsigned i = 0; i < s->n_started; i++)
 		wakeup_signal(s->shared.wakeups[i]);

@@ -45,6 +45,8 @@ struct server_params {
 	const struct token_rules *tokens; /* NULL: logins need none */
 	struct keyring *keyring; /* of n_workers; where there are tokens */
 	bool watch_all; /* who has no watch claim may watch everybody */
+	uint32_t
+		drain_spread_ms; /* clients of a stopping server shall be back within this; 0: no matter */
 	uint64_t n_descriptors; /* the limit of one descriptor table */
 	uint32_t mailbox_capacity; /* events, of a worker; a power of two */
 	struct telemetry *telemetry; /* outlives the server */

@@ -24,6 +24,7 @@ struct server_shared {
 	uint64_t inherited; /* a bit for each URL whose listener was opened for us */
 	/* atomic: main -> all */
 	_Atomic bool is_stopping; /* workers */
+	_Atomic uint32_t drain_spread_ms; /* set before it */
 	_Atomic bool is_watchdog_stopping;
 	/* atomic: workers -> workers */
 	_Atomic uint64_t n_watches; /* of all, for the limit in all */

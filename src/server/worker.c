@@ -5,6 +5,7 @@
 #include "base/log.h"
 #include "net/tls.h"
 #include "server/channel.h"
+#include "server/drain.h"
 #include "server/worker_private.h"
 
 #include <errno.h>
@@ -55,6 +56,11 @@ uint64_t worker_retry_ms(const struct worker *w)
 {
 	uint64_t n = atomic_load_explicit(&w->shared->n_connections, memory_order_relaxed);
 	return 500 + random_u64() % (1000 + n / 10);
+}
+
+uint64_t worker_shutdown_retry_ms(const struct worker *w)
+{
+	return DRAIN_HEAD_MS + random_u64() % atomic_load(&w->shared->drain_spread_ms);
 }
 
 /* --- the turn --- */
@@ -262,7 +268,7 @@ static void say_bye(struct worker *w) REQUIRES(role_worker)
 			worker_let_go(w, c);
 		output_cut(w, c);
 		if (c->stage >= STAGE_FRAMES)
-			reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_retry_ms(w));
+			reply_bye(&w->out, NULL, 0, REASON_SHUTDOWN, worker_shutdown_retry_ms(w));
 		worker_farewell(w, c, reason_close_code(REASON_SHUTDOWN), false);
 	}
 }

@@ -113,6 +113,8 @@ void worker_tick(struct worker *) REQUIRES(role_worker);
 
 /* When to come back, at random, so that a restart is no stampede. */
 uint64_t worker_retry_ms(const struct worker *);
+/* The same of a server that stops, once it does. */
+uint64_t worker_shutdown_retry_ms(const struct worker *);
 
 /* Puts the connection among those with more to read, or takes it out. */
 void worker_want_read(struct worker *, struct connection *) REQUIRES(role_worker);
