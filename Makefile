@@ -13,7 +13,7 @@ VERSION := 0.1.0
 # ---- packages: what a bare Debian 12 with git, make and ca-certificates lacks -------------------
 
 PACKAGES_BUILD := gcc libc6-dev pkgconf libjansson-dev libmicrohttpd-dev libxxhash-dev \
-	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev libcurl4-openssl-dev
+	libwslay-dev libhttp-parser-dev libssl-dev libcjose-dev libcurl4-openssl-dev libsqlite3-dev
 # npm and node-websocket go with Debian's Node.js only. Another one, where it is installed, brings its
 # own npm, and tests/support/node.py unpacks node-websocket for it.
 PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node-typedarray-to-buffer \
@@ -21,7 +21,7 @@ PACKAGES_NODE := nodejs node-ws node-faye-websocket node-debug node-es5-ext node
 	$(if $(shell dpkg-query -W -f '$${Version}' nodejs 2>/dev/null | grep -v dfsg),,npm node-websocket)
 PACKAGES_TEST := $(PACKAGES_BUILD) clang clang-format libclang-rt-14-dev libcmocka-dev python3 \
 	python3-pytest python3-pytest-xdist iproute2 nftables procps libfaketime util-linux mandoc \
-	strace valgrind openssl libuv1-dev python3-cryptography python3-websockets haproxy chromium prometheus \
+	sqlite3 strace valgrind openssl libuv1-dev python3-cryptography python3-websockets haproxy chromium prometheus \
 	systemd shellcheck python3-yaml \
 	$(PACKAGES_NODE)
 PACKAGES_BENCH := $(PACKAGES_BUILD) python3 python3-pytest openssl mosquitto redis-server memcached
@@ -78,10 +78,10 @@ WERROR_FLAG := -Werror
 endif
 
 # pkg-config is asked for what the packages were found to need; they may not be installed yet.
-LIBRARIES := jansson libmicrohttpd libxxhash libssl libcrypto cjose
+LIBRARIES := jansson libmicrohttpd libxxhash libssl libcrypto cjose sqlite3
 LIBRARIES_CFLAGS := $(shell pkg-config --cflags $(LIBRARIES) 2>/dev/null)
 LIBRARIES_LDLIBS := $(or $(shell pkg-config --libs $(LIBRARIES) 2>/dev/null), \
-	-ljansson -lmicrohttpd -lxxhash -lssl -lcrypto -lcjose)
+	-ljansson -lmicrohttpd -lxxhash -lssl -lcrypto -lcjose -lsqlite3)
 
 ALL_CFLAGS = $(STANDARD) $(WARNINGS) $(if $(findstring clang,$(CC)),$(WARNINGS_CLANG)) \
 	$(WERROR_FLAG) $(MODE_CFLAGS) $(SAN_FLAGS) $(LIBRARIES_CFLAGS) $(CPPFLAGS) $(CFLAGS)

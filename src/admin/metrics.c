@@ -212,6 +212,28 @@ static void put_histograms(struct buffer *to, const struct telemetry *t)
 	}
 }
 
+/* Where there is a store. */
+static void put_store(struct buffer *to, const struct stats_view *view)
+{
+	const struct store_telemetry *s = &view->telemetry->store;
+	uint64_t saved_ms = peek(&s->saved_mono_ms);
+	uint64_t lag_ms = view->now_mono_ms > saved_ms ? view->now_mono_ms - saved_ms : 0;
+
+	if (!atomic_load_explicit(&s->is_on, memory_order_relaxed))
+		return;
+	put_gauge(to, "store_up", "1 while the store is written, 0 while it can't be",
+		stats_degraded(view->telemetry) == NULL);
+	put_head(to, "store_lag_seconds",
+		"how old the state is that a crash would leave in the store", "gauge");
+	buffer_printf(to, "presenced_store_lag_seconds %" PRIu64 ".%03" PRIu64 "\n", lag_ms / 1000,
+		lag_ms % 1000);
+	put_gauge(to, "store_rows", "users in the store", peek(&s->users));
+	put_head(to, "store_batch_seconds",
+		"one transaction of the store, from the look at the table to the commit",
+		"histogram");
+	put_histogram(to, "store_batch_seconds", "", &s->batch_us, &scale_us);
+}
+
 void metrics_put(struct buffer *to, const struct stats_view *view)
 {
 	const struct telemetry *t = view->telemetry;
@@ -227,4 +249,5 @@ void metrics_put(struct buffer *to, const struct stats_view *view)
 		"gaps in the watchdog's own ticks: all sessions were given more time",
 		peek(&t->watchdog.stalls));
 	put_histograms(to, t);
+	put_store(to, view);
 }

@@ -80,10 +80,14 @@ static struct answer answer_health(struct admin *a, const struct request *r)
 static struct answer answer_readiness(struct admin *a, const struct request *r)
 {
 	char reason[STATS_REASON_MAX];
+	const char *fault = stats_degraded(a->params.telemetry);
 
 	(void)r;
 	if (!stats_is_ready(a->params.telemetry, reason))
 		return answer_error_because(ANSWER_ERROR_NOT_READY, reason);
+	if (fault)
+		return answer_document(MHD_HTTP_OK,
+			json_pack("{s:s,s:{s:s}}", "status", "ready", "degraded", "store", fault));
 	return answer_document(MHD_HTTP_OK, json_pack("{s:s}", "status", "ready"));
 }
 

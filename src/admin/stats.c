@@ -115,6 +115,44 @@ static json_t *watchdog_object(const struct telemetry *t)
 	return whole_or_null(object, is_whole);
 }
 
+/* What the file lacks of what the table holds, in time. */
+static uint64_t store_lag_ms(const struct stats_view *view)
+{
+	uint64_t saved_ms = peek(&view->telemetry->store.saved_mono_ms);
+	return view->now_mono_ms > saved_ms ? view->now_mono_ms - saved_ms : 0;
+}
+
+static json_t *fault_text(int fault)
+{
+	return fault ? json_string(store_fault_words(fault)) : json_null();
+}
+
+static json_t *store_object(const struct stats_view *view)
+{
+	const struct store_telemetry *s = &view->telemetry->store;
+	/* Relaxed: statistics. */
+	int fault = atomic_load_explicit(&s->fault, memory_order_relaxed);
+	int last_fault = atomic_load_explicit(&s->last_fault, memory_order_relaxed);
+	bool is_whole = true;
+	json_t *object;
+
+	if (!atomic_load_explicit(&s->is_on, memory_order_relaxed))
+		return json_null();
+	object = json_object();
+	is_whole &= set(object, "fault", fault_text(fault));
+	is_whole &= set(object, "lag_ms", number(store_lag_ms(view)));
+	is_whole &= set(object, "users", number(peek(&s->users)));
+	is_whole &=
+		set(object, "batches", number(counter_read(&s->counters, COUNTER_store_batches)));
+	is_whole &= set(object, "rows", number(counter_read(&s->counters, COUNTER_store_users)));
+	is_whole &= set(object, "batch_ms", quantiles(&s->batch_us, 1000));
+	is_whole &= set(object, "errors", number(counter_read(&s->counters, COUNTER_store_errors)));
+	is_whole &= set(object, "last_error", fault_text(last_fault));
+	is_whole &= set(object, "last_error_ms",
+		last_fault ? number(peek(&s->last_fault_ms)) : json_null());
+	return whole_or_null(object, is_whole);
+}
+
 static json_t *memory_object(const struct stats_view *view)
 {
 	uint64_t mailboxes_bytes = view->telemetry->n_workers * view->limits->mailbox_events *
@@ -178,6 +216,7 @@ json_t *stats_document(const struct stats_view *view)
 	is_whole &= set(object, "workers", workers_array(t));
 	is_whole &= set(object, "watchdog", watchdog_object(t));
 	is_whole &= set(object, "feed", feed_object(view));
+	is_whole &= set(object, "store", store_object(view));
 	is_whole &= set(object, "memory", memory_object(view));
 	is_whole &= set(object, "limits", limits_object(view->limits));
 	return whole_or_null(object, is_whole);
@@ -192,6 +231,13 @@ json_t *stats_error(const char *code, const char *message)
 	is_whole &= set(inner, "message", json_string(message));
 	is_whole &= set(outer, "error", whole_or_null(inner, is_whole));
 	return whole_or_null(outer, is_whole);
+}
+
+const char *stats_degraded(const struct telemetry *t)
+{
+	int fault = atomic_load_explicit(&t->store.fault, memory_order_relaxed);
+
+	return fault ? store_fault_words(fault) : NULL;
 }
 
 bool stats_is_ready(const struct telemetry *t, char ret_reason[STATS_REASON_MAX])

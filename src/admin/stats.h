@@ -59,4 +59,8 @@ enum { STATS_REASON_MAX = 64 };
  * people; it is left alone otherwise. */
 bool stats_is_ready(const struct telemetry *, char ret_reason[STATS_REASON_MAX]);
 
+/* What the store of a server suffers from that should get traffic all the same: it does all but remember across a restart.
+ * NULL: nothing. Static. */
+const char *stats_degraded(const struct telemetry *);
+
 #endif

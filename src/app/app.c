@@ -14,6 +14,7 @@
 #include "feed/feed.h"
 #include "net/descriptors.h"
 #include "server/server.h"
+#include "store/store.h"
 
 #include <errno.h>
 #include <jansson.h>
@@ -36,6 +37,7 @@ struct app {
 	struct telemetry *telemetry;
 	struct feed *feed; /* NULL: nobody follows all events */
 	struct server *server;
+	struct store *store;
 	struct admin *admin;
 };
 
@@ -167,6 +169,12 @@ static int make_feed(struct app *a)
 	return err;
 }
 
+/* Who comes back after a restart must do so within its grace: the restart itself may take a third of that. */
+static uint32_t drain_spread_ms(const struct settings *s)
+{
+	return s->store && s->restart_grace_ms > 0 ? (uint32_t)(s->restart_grace_ms / 3 * 2) : 0;
+}
+
 static int make_server(struct app *a)
 {
 	parse_networks(a);
@@ -203,6 +211,7 @@ static int make_server(struct app *a)
 		.tokens = a->credentials.keyring ? &a->credentials.rules : NULL,
 		.keyring = a->credentials.keyring,
 		.watch_all = s->default_watch == DEFAULT_WATCH_ALL,
+		.drain_spread_ms = drain_spread_ms(s),
 		.n_descriptors = a->n_descriptors,
 		.mailbox_capacity = MAILBOX_EVENTS,
 		.telemetry = a->telemetry,
@@ -210,6 +219,36 @@ static int make_server(struct app *a)
 		.feed_wakeup = a->feed ? feed_wakeup(a->feed) : -1,
 	};
 	return server_new(&params, &a->server);
+}
+
+/* What an earlier start left is in the table before anybody can ask for it. */
+static int read_store(struct app *a)
+{
+	const struct settings *s = a->settings;
+	if (!s->store)
+		return 0;
+	struct store_params params = {
+		.path = s->store,
+		.table = server_table(a->server),
+		.feed = s->event_log > 0 ? a->feed : NULL,
+		.telemetry = a->telemetry,
+		.n_remembered = s->remember,
+		.max_sessions_per_user = (uint32_t)s->max_sessions_per_user,
+		.restart_grace_ms = (uint32_t)s->restart_grace_ms,
+	};
+	int err = store_new(&params, clock_instant(), &a->store);
+	if (err)
+		log_error("can't start", LOG_ERRNO(-err));
+	return err;
+}
+
+/* Not before all else stands: a file that another server is at work with, whose ports are taken, is left alone. */
+static int start_store(struct app *a)
+{
+	int err = a->store ? store_start(a->store) : 0;
+	if (err)
+		log_error("can't start", LOG_ERRNO(-err));
+	return err;
 }
 
 static int start_admin(struct app *a)
@@ -322,9 +361,13 @@ static int start(struct app *a)
 	if (!err)
 		err = make_server(a);
 	if (!err)
+		err = read_store(a);
+	if (!err)
 		err = start_admin(a);
 	if (!err)
 		err = start_server(a);
+	if (!err)
+		err = start_store(a);
 	if (err)
 		return err;
 	tell_websocket(a);
@@ -354,9 +397,10 @@ static void drain(struct app *a)
 		continue;
 }
 
-/* The admin server reads the table: it goes before the table is freed, and after everything else. The feed has all events
- * once the workers are joined; its mailbox is there as long as the table. The workers hold keys and contexts until
- * server_free(): credentials go after. */
+/* The store writes what is there once the workers are gone, their sessions still in the table. The admin server reads the table:
+ * it goes before the table is freed, and after everything else. The feed has all events once the workers are joined; its
+ * mailbox is there as long as the table. The workers hold keys and contexts until server_free(): credentials go
+ * after. */
 static void stop(struct app *a)
 {
 	if (a->server && a->telemetry) {
@@ -364,6 +408,7 @@ static void stop(struct app *a)
 		server_stop(a->server);
 	}
 	feed_stop(a->feed);
+	store_stop(a->store);
 	admin_stop(a->admin);
 	server_free(a->server);
 	feed_free(a->feed);

@@ -57,6 +57,11 @@
 		"and then nobody can follow") \
 	X(COUNT, history, HISTORY, "16", 0, 1000, \
 		"transitions kept of each recently changed user, and 131072 of all; 0 for none") \
+	X(PATH, store, STORE, NULL, 1, 4000, \
+		"SQLite file of what survives a restart: who is online, and last seen") \
+	X(DURATION, restart_grace_ms, RESTART_GRACE, "30s", 0, 3600 * 1000, \
+		"how long those who were online at a stop or crash may take to come back before\n" \
+		"they are told to be offline; with a store") \
 	X(WORD, log_level, LOG_LEVEL, "info", SETTING_WORDS_LOG_LEVEL, 0, \
 		"the least level that is logged, on stderr") \
 	X(WORD, log_format, LOG_FORMAT, "logfmt", SETTING_WORDS_LOG_FORMAT, 0, \

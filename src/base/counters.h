@@ -93,6 +93,11 @@
 	X(mistakes, "sessions whose bytes came after they had been expired")                       \
 	X(forgotten, "offline users forgotten")                                                    \
 	X(paused, "times a connection was not read because it did not take its replies")           \
+	X(store_batches, "transactions written to the store")                                      \
+	X(store_users, "users written to the store")                                               \
+	X(store_rewrites, "times the whole state was written to the store")                        \
+	X(store_errors, "times the store could not be written")                                    \
+	X(store_skipped, "rows of the store that made no sense at the start, and were left out")   \
 	X(wakeups, "wake-ups written to a sleeping thread")                                        \
 	X(out_of_memory, "allocations refused")
 

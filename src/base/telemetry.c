@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "base/hash.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,40 @@ const char *readiness_word(enum readiness readiness)
 {
 	ensure(readiness < READINESS_N);
 	return readiness_words[readiness];
+}
+
+const char *store_fault_words(int fault)
+{
+	switch (fault) {
+	case 0:
+		return "none";
+	case EBUSY:
+		return "locked by another process";
+	case ENOSPC:
+	case EDQUOT:
+		return "disk full";
+	case EROFS:
+		return "read-only";
+	case EACCES:
+	case EPERM:
+		return "permission denied";
+	case ENOENT:
+	case ENOTDIR:
+	case EISDIR:
+		return "no such file or folder";
+	case EUCLEAN:
+		return "damaged";
+	case EPROTONOSUPPORT:
+		return "made by a newer version";
+	case EMEDIUMTYPE:
+		return "not a store of presenced";
+	case ESTALE:
+		return "taken by another server";
+	case ENOMEM:
+		return "out of memory";
+	default:
+		return "input/output error";
+	}
 }
 
 static void server_id_make(char to[33])
@@ -54,7 +89,8 @@ void telemetry_free(struct telemetry *t)
 uint64_t telemetry_counter(const struct telemetry *t, enum counter which)
 {
 	uint64_t sum = counter_read(&t->admin, which) + counter_read(&t->feed, which) +
-		       counter_read(&t->watchdog.counters, which);
+		       counter_read(&t->watchdog.counters, which) +
+		       counter_read(&t->store.counters, which);
 
 	for (unsigned i = 0; i < t->n_workers; i++)
 		sum += counter_read(&t->workers[i].counters, which);

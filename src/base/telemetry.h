@@ -44,6 +44,21 @@ struct watchdog_telemetry {
 	_Atomic uint64_t stalls; /* gaps in its own ticks: all sessions were given more time */
 } CACHE_ALIGNED;
 
+struct store_telemetry {
+	struct counters counters;
+	struct histogram batch_us; /* one transaction, from the look at the table to the commit */
+	/* atomic: main, then the store's thread -> readers */
+	_Atomic _Bool is_on;
+	_Atomic int fault; /* positive errno; 0: the file is written */
+	_Atomic int last_fault; /* the last there was */
+	_Atomic uint64_t last_fault_ms; /* Unix time; 0: there was none */
+	_Atomic uint64_t saved_mono_ms; /* what the table was then, the file is */
+	_Atomic uint64_t users; /* in the file, as counted now and then */
+} CACHE_ALIGNED;
+
+/* What an errno of the store's says, for people: static. */
+const char *store_fault_words(int fault);
+
 #define READINESS(X)                                                                               \
 	X(STARTING, "starting")                                                                    \
 	X(READY, "ready")                                                                          \
@@ -67,6 +82,7 @@ struct telemetry {
 	struct watchdog_telemetry watchdog;
 	struct counters admin; /* the admin HTTP thread's */
 	struct counters feed; /* the feed thread's */
+	struct store_telemetry store;
 	struct worker_telemetry workers[];
 };
 

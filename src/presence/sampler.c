@@ -127,9 +127,18 @@ size_t sampler_who(struct sampler *s, unsigned worker, uint32_t slot, char ret_u
 		struct stripe *st = stripe_of_id(t, id);
 		lock_acquire(&st->lock);
 		if (session_id(session) == id) {
+			uint32_t at = slot % STAMPS_CHUNK;
+			struct stamps_chunk *chunk =
+				t->slabs[worker].stamps.chunks[slot / STAMPS_CHUNK];
 			len = session->user->len;
 			memcpy(ret_user, session->user->name, len);
-			seen->timeouts_ms[slot % STAMPS_CHUNK] = session->timeout_ms;
+			seen->timeouts_ms[at] = session->timeout_ms;
+			/* A change that was under way brings a stamp which is no heartbeat. Relaxed: the lock
+			 * orders it. */
+			seen->stamps[at] =
+				atomic_load_explicit(&chunk->stamps[at], memory_order_relaxed);
+			seen->changes[at] =
+				atomic_load_explicit(&chunk->changes[at], memory_order_relaxed);
 		}
 		lock_release(&st->lock);
 	}

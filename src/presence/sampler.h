@@ -36,7 +36,8 @@ struct sample {
 int sampler_look(struct sampler *, unsigned worker, struct instant now, uint32_t *cursor,
 	struct sample *ret, size_t max, size_t *ret_n) REQUIRES(role_store);
 
-/* Whose session it is that is in a slot which was reported as changed: the length of the id; 0: nobody's. */
+/* Whose session it is that is in a slot which was reported as changed: the length of the id; 0: nobody's. What the table says
+ * of that user from now on has in it whatever was reported of the slot so far, and is not reported again. */
 size_t sampler_who(struct sampler *, unsigned worker, uint32_t slot, char ret_user[USER_MAX])
 	REQUIRES(role_store);
 

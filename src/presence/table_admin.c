@@ -20,6 +20,8 @@ static void view_session(
 	ret->since_ms = s->since_ms;
 	ret->last_seen_ms = last_seen_ms(t, s, now);
 	ret->is_reconnecting = is_in_grace(s);
+	ret->end_reason = (enum reason)s->end_reason;
+	ret->ended_ms = ret->is_reconnecting ? s->keep->at_ms : 0;
 	ret->timeout_ms = s->timeout_ms;
 	ret->worker = s->worker;
 	ret->slot = s->slot;

@@ -26,6 +26,8 @@ struct session_view {
 	uint64_t since_ms, last_seen_ms; /* Unix time */
 	uint32_t timeout_ms;
 	bool is_reconnecting; /* it has ended, and is in its grace */
+	enum reason end_reason; /* then: how, and when (Unix time) */
+	uint64_t ended_ms;
 	unsigned worker; /* where its record is */
 	uint32_t slot;
 };

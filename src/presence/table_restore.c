@@ -130,12 +130,15 @@ static void begin_restored(struct table *t, struct stripe *st, struct user *u,
 static void know_user(struct stripe *st, struct user *u, const struct restored_user *in)
 	REQUIRES(st->lock)
 {
+	struct look look = user_look(u);
+	if (in->reason == REASON_UNKNOWN && look.state == STATE_OFFLINE)
+		return; /* it was invisible whenever it was there */
 	u->is_known = 1;
 	u->seq = ++stripe_data(st)->counter;
 	u->reason = (unsigned)in->reason & 15;
 	u->at_ms = in->at_ms & 0xffffffffffff;
 	u->last_seen_ms = in->last_seen_ms & 0xffffffffffff;
-	u->state = (unsigned)user_look(u).state & 7;
+	u->state = (unsigned)look.state & 7;
 	count_in_state(st, (enum state)u->state, 1);
 }
 

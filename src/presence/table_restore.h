@@ -20,7 +20,7 @@
 struct restored_user {
 	const char *user;
 	size_t len;
-	enum reason reason; /* of its last event */
+	enum reason reason; /* of its last event; UNKNOWN: there was none, it was never seen */
 	uint64_t at_ms, last_seen_ms; /* Unix time */
 };
 

@@ -437,8 +437,8 @@ def test_alerts_are_good_and_each_is_tested():
     assert {rule["labels"]["severity"] for rule in rules} == {"page", "ticket"}
 
 
-def test_alerts_and_documents_name_numbers_that_there_are(server):
-    text = server.get("/metrics")[1]
+def test_alerts_and_documents_name_numbers_that_there_are(start, tmp):
+    text = start(STORE=tmp / "presence.db").get("/metrics")[1]
     types = dict(re.findall(r"^# TYPE (\w+) (\w+)$", text, re.M))
     real = set(types)
     for name, of_type in types.items():

@@ -242,7 +242,7 @@ def main():
 class Process:
     """A crowd in a process of its own, in a namespace of its own where told so."""
 
-    def __init__(self, url, n=1, namespace=None, **options):
+    def __init__(self, url, n=1, namespace=None, module="support.crowd", **options):
         from support import lab
         enter = ["nsenter", f"--net={lab.NETNS}/{namespace}"] if namespace else []
         args = []
@@ -251,7 +251,7 @@ class Process:
             args += [flag] if value is True else [flag, str(value)]
         here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
         self.process = subprocess.Popen(
-            [*enter, sys.executable, "-S", "-m", "support.crowd", "--url", url, "--n", str(n), *args],
+            [*enter, sys.executable, "-S", "-m", module, "--url", url, "--n", str(n), *args],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=here, env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"})
         self.pid, self.n = self.process.pid, n
         self.said = []

@@ -3,6 +3,7 @@
 #include "presence/mailbox.h"
 #include "support/cmocka_all.h"
 
+#include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -100,7 +101,7 @@ static void test_fields_are_those_of_the_protocol(void **state)
 
 	ASSERT_FIELDS(d, "version", "server", "uptime_ms", "sessions", "sessions_in_grace",
 		"connections", "users_online", "watches", "counters", "workers", "watchdog", "feed",
-		"memory", "limits");
+		"store", "memory", "limits");
 	assert_true(json_is_array(workers));
 	assert_int_equal(json_array_size(workers), N_WORKERS);
 	json_array_foreach(workers, i, worker)
@@ -111,6 +112,7 @@ static void test_fields_are_those_of_the_protocol(void **state)
 		ASSERT_FIELDS(json_object_get(worker, "loop_ms"), "p50", "p99", "max");
 		assert_true(json_is_boolean(json_object_get(worker, "stalled")));
 	}
+	assert_true(json_is_null(json_object_get(d, "store")));
 	ASSERT_FIELDS(watchdog, "scans", "scan_us", "lateness_ms", "expired", "mistakes", "stalls");
 	ASSERT_FIELDS(json_object_get(watchdog, "scan_us"), "p50", "p99", "max");
 	ASSERT_FIELDS(json_object_get(watchdog, "lateness_ms"), "p50", "p99", "max");
@@ -121,6 +123,39 @@ static void test_fields_are_those_of_the_protocol(void **state)
 	ASSERT_FIELDS(json_object_get(d, "limits"), "max_connections", "max_sessions_per_user",
 		"max_watches", "max_watches_total", "max_message_bytes", "remember", "descriptors",
 		"mailbox_events", "event_log", "history");
+	json_decref(d);
+}
+
+static void test_a_store(void **state)
+{
+	struct telemetry *t = *state;
+	json_t *d, *store;
+
+	atomic_store(&t->store.is_on, true);
+	atomic_store(&t->store.saved_mono_ms, NOW_MS - 700);
+	atomic_store(&t->store.users, 9);
+	counter_add(&t->store.counters, COUNTER_store_batches, 3);
+	d = document(t);
+	store = json_object_get(d, "store");
+	ASSERT_FIELDS(store, "fault", "lag_ms", "users", "batches", "rows", "batch_ms", "errors",
+		"last_error", "last_error_ms");
+	assert_int_equal(integer(store, "lag_ms"), 700);
+	assert_int_equal(integer(store, "users"), 9);
+	assert_int_equal(integer(store, "batches"), 3);
+	assert_true(json_is_null(json_object_get(store, "fault")));
+	assert_true(json_is_null(json_object_get(store, "last_error_ms")));
+	assert_null(stats_degraded(t));
+	json_decref(d);
+
+	atomic_store(&t->store.fault, ENOSPC);
+	atomic_store(&t->store.last_fault, EROFS);
+	atomic_store(&t->store.last_fault_ms, 77);
+	d = document(t);
+	store = json_object_get(d, "store");
+	assert_string_equal(json_string_value(json_object_get(store, "fault")), "disk full");
+	assert_string_equal(json_string_value(json_object_get(store, "last_error")), "read-only");
+	assert_int_equal(integer(store, "last_error_ms"), 77);
+	assert_string_equal(stats_degraded(t), "disk full");
 	json_decref(d);
 }
 
@@ -366,6 +401,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(test_fields_are_those_of_the_protocol),
+		TEST(test_a_store),
 		TEST(test_totals),
 		TEST(test_each_counter),
 		TEST(test_worker),
