@@ -1,6 +1,8 @@
 #include "admin/http.h"
 
+#include "admin/follow.h"
 #include "admin/http_private.h"
+#include "admin/live.h"
 #include "admin/page.h"
 #include "admin/stream.h"
 #include "base/clock.h"
@@ -341,6 +343,11 @@ static int start_daemon(struct admin *a, int listener_fd)
 	return err;
 }
 
+static void on_second(void *cls)
+{
+	follow_sample(cls);
+}
+
 static int start_streams(struct admin *a)
 {
 	struct streams_params params = {
@@ -349,6 +356,8 @@ static int start_streams(struct admin *a)
 				       ? a->params.max_connections / 2
 				       : STREAMS_MAX,
 		.keepalive_ms = a->params.keepalive_ms,
+		.on_second = on_second,
+		.on_second_cls = a,
 	};
 	return streams_new(&params, &a->streams);
 }
@@ -375,6 +384,7 @@ static void admin_free(struct admin *a)
 	if (a->streams && !a->daemon)
 		streams_stop(a->streams);
 	streams_free(a->streams);
+	live_free(a->live);
 	if (a->statm_fd >= 0)
 		close(a->statm_fd);
 	actor_destroy(&a->actor);
@@ -406,6 +416,14 @@ static struct admin *admin_new(const struct admin_params *params)
 	if (a->params.keepalive_ms == 0)
 		a->params.keepalive_ms = STREAM_KEEPALIVE_MS;
 	a->started_wall_ms = now.wall_ms - (now.mono_ms - params->telemetry->started_mono_ms);
+	a->live = live_new(&(struct live_params){.telemetry = params->telemetry,
+		.limits = &a->params.limits,
+		.version = params->version,
+		.scan_interval_ms = params->scan_interval_ms});
+	if (!a->live) {
+		admin_free(a);
+		return NULL;
+	}
 	return a;
 }
 

@@ -44,6 +44,7 @@ struct admin_params {
 	unsigned n_wakeups;
 	const char *token; /* NULL: none is asked for; copied */
 	bool is_metrics_public; /* /metrics needs no token */
+	uint32_t scan_interval_ms; /* the watchdog's: informs only */
 	struct admin_limits limits;
 	struct admin_demo demo;
 	unsigned max_connections; /* 0: ADMIN_MAX_CONNECTIONS */

@@ -18,11 +18,13 @@ enum {
 
 struct stream;
 struct streams;
+struct live;
 
 struct admin {
 	/* const after start */
 	struct admin_params params; /* its token is owned here */
 	uint64_t started_wall_ms; /* the server, not only this thread */
+	struct live *live;
 	struct streams *streams;
 	struct MHD_Daemon *daemon;
 	int statm_fd; /* kept open, so that it can be read when descriptors are short; or -1 */
@@ -32,6 +34,9 @@ struct admin {
 	struct actor actor;
 	size_t held_bytes;
 };
+
+/* The numbers as they are now, but for the streams'. Any thread. */
+struct stats_view admin_view(const struct admin *);
 
 struct route;
 

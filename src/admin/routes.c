@@ -5,6 +5,7 @@
 #include "admin/api.h"
 #include "admin/demo.h"
 #include "admin/events.h"
+#include "admin/follow.h"
 #include "admin/metrics.h"
 #include "admin/page.h"
 #include "admin/stats.h"
@@ -34,7 +35,7 @@ static int64_t rss_bytes(const struct admin *a)
 	return (int64_t)resident * sysconf(_SC_PAGESIZE);
 }
 
-static struct stats_view view_of(const struct admin *a)
+struct stats_view admin_view(const struct admin *a)
 {
 	return (struct stats_view){
 		.version = a->params.version,
@@ -43,10 +44,17 @@ static struct stats_view view_of(const struct admin *a)
 		.table = table_count(a->params.table),
 		.feed = a->params.feed ? feed_count(a->params.feed)
 				       : (struct feed_counts){.n_events = 0},
-		.n_streams = streams_count(a->streams),
 		.rss_bytes = rss_bytes(a),
 		.now_mono_ms = clock_mono_ms(),
 	};
+}
+
+static struct stats_view view_of(const struct admin *a)
+{
+	struct stats_view view = admin_view(a);
+
+	view.n_streams = streams_count(a->streams);
+	return view;
 }
 
 static struct answer answer_stats(struct admin *a, const struct request *r)
@@ -117,6 +125,7 @@ static const struct route routes[] = {
 	{"GET", "/v1/counts", api_counts, ACCESS_TOKEN, false},
 	{"GET", "/v1/users/{id}/history", events_history, ACCESS_TOKEN, false},
 	{"GET", "/v1/events", events_answer, ACCESS_TOKEN, false},
+	{"GET", "/v1/live", follow_answer, ACCESS_TOKEN, false},
 	{"GET", "/", page_answer, ACCESS_ALL, false},
 	{"GET", "/page/{file}", page_answer, ACCESS_ALL, false},
 	{"GET", "/demo", page_answer, ACCESS_ALL, false},

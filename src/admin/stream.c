@@ -131,12 +131,9 @@ static int sooner(int timeout_ms, uint64_t due_ms, uint64_t now_ms)
 /* How long there is nothing to be done; 0 where the feed has gone on. */
 static int idle_ms(struct streams *all, uint64_t now_ms)
 {
-	int timeout_ms = -1;
+	int timeout_ms = sooner(-1, all->second_due_ms, now_ms);
 
-	if (atomic_load(&all->n_open) == 0)
-		return timeout_ms;
-	timeout_ms = sooner(timeout_ms, all->second_due_ms, now_ms);
-	if (!all->params.feed)
+	if (!all->params.feed || atomic_load(&all->n_open) == 0)
 		return timeout_ms;
 	if (now_ms < all->feed_due_ms)
 		return sooner(timeout_ms, all->feed_due_ms, now_ms);
@@ -164,8 +161,10 @@ static void look_at_second(struct streams *all, uint64_t now_ms)
 	if (now_ms < all->second_due_ms)
 		return;
 	all->second_due_ms += SECOND_MS;
-	if (all->second_due_ms <= now_ms) /* after a standstill, or when nobody was here */
+	if (all->second_due_ms <= now_ms) /* after a standstill */
 		all->second_due_ms = now_ms + SECOND_MS;
+	if (all->params.on_second)
+		all->params.on_second(all->params.on_second_cls);
 	atomic_fetch_add(&all->second, 1);
 	quiet_since_ms =
 		now_ms > all->params.keepalive_ms ? now_ms - all->params.keepalive_ms + 1 : 0;
@@ -195,10 +194,9 @@ static void *streams_main(void *arg)
 	while (!atomic_load(&all->is_stopping)) {
 		uint64_t now_ms;
 		wait(all);
-		if (atomic_load(&all->n_open) == 0)
-			continue;
 		now_ms = clock_mono_ms();
-		look_at_feed(all, now_ms);
+		if (atomic_load(&all->n_open) > 0)
+			look_at_feed(all, now_ms);
 		look_at_second(all, now_ms);
 	}
 	return NULL;

@@ -13,7 +13,8 @@
  * is told nothing for STREAM_KEEPALIVE_MS gets a comment, so that no proxy closes it; one whose peer has gone, or has
  * shut its sending side, is closed at once.
  *
- * Owns     the streams that are open, and a thread, "streams", that only wakes.
+ * Owns     the streams that are open, and a thread, "streams", that wakes them, and once a second, streams or none, calls
+ *          what there is to be done then.
  * Threads  streams_new, _stop, _free: main. fill() and free() of a kind, stream_answer: the admin thread (at the stop,
  *          free() may be main, with all others joined).
  * Locks    RANK_STREAMS, over the list of streams. No kind's function runs under it.
@@ -45,7 +46,7 @@ struct stream_kind {
 struct answer stream_answer(struct admin *, const struct request *, const struct stream_kind *,
 	void *state) REQUIRES(role_admin);
 
-/* Counts the seconds in which there were streams. Any thread. */
+/* Counts the seconds. Any thread. */
 uint64_t stream_second(const struct admin *);
 
 /* --- for http.c --- */
@@ -54,6 +55,9 @@ struct streams_params {
 	struct feed *feed; /* NULL: nothing comes of STREAM_ON_FEED */
 	unsigned max_streams;
 	unsigned keepalive_ms;
+	/* By the streams' thread, at its start and each second, before those who wait for it are woken; or NULL. */
+	void (*on_second)(void *);
+	void *on_second_cls;
 };
 
 int streams_new(const struct streams_params *, struct streams **ret);

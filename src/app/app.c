@@ -266,6 +266,7 @@ static int start_admin(struct app *a)
 		.n_wakeups = (unsigned)s->workers,
 		.token = s->admin_token,
 		.is_metrics_public = s->metrics_public,
+		.scan_interval_ms = (uint32_t)s->scan_interval_ms,
 		.demo =
 			{
 				.allowed_origins = s->allowed_origins.items,

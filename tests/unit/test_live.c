@@ -5,6 +5,7 @@
 #include "support/failing_alloc.h"
 
 #include <jansson.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -433,6 +434,42 @@ static void test_each_follower_is_told_each_sample_once(void **state)
 	assert_int_equal(slow.next, LIVE_KEPT + 9);
 }
 
+enum { N_CONCURRENT = 3000 };
+
+static void *take_many(void *arg)
+{
+	for (unsigned i = 0; i < N_CONCURRENT; i++)
+		take(arg, 1000);
+	return NULL;
+}
+
+/* One thread takes, another tells: each sample whole, none twice, in order; and none is missed by who keeps up. */
+static void test_taken_by_one_thread_and_told_by_another(void **state)
+{
+	struct fixture *f = *state;
+	struct live_follower follower = {.next = 0};
+	json_int_t last_ms = 0;
+	pthread_t thread;
+
+	assert_int_equal(pthread_create(&thread, NULL, take_many, f), 0);
+	while (last_ms < N_CONCURRENT * 1000) {
+		struct told t = tell(f->live, &follower);
+		for (size_t i = 0; i < t.n; i++) {
+			json_int_t at_ms;
+			if (strcmp(t.names[i], "sample") != 0)
+				continue;
+			at_ms = integer(t.data[i], "uptime_ms");
+			assert_true(at_ms > last_ms);
+			assert_int_equal(integer(t.data[i], "at_ms"), WALL_MS + (uint64_t)at_ms);
+			assert_int_equal(at_ms, (json_int_t)follower.next * 1000);
+			last_ms = at_ms;
+		}
+		told_free(&t);
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(follower.next, N_CONCURRENT);
+}
+
 /* A sample of as many workers as there can be, with numbers as long as they get, fits into what a follower takes. */
 static void test_the_largest_fits(void **state)
 {
@@ -510,6 +547,7 @@ int main(void)
 		TEST(test_history_has_what_the_samples_had),
 		TEST(test_history_keeps_the_last_quarter_of_an_hour),
 		TEST(test_each_follower_is_told_each_sample_once),
+		TEST(test_taken_by_one_thread_and_told_by_another),
 		TEST(test_the_largest_fits),
 		TEST(test_samples_of_one_moment),
 		TEST(test_refused_memory),

@@ -173,7 +173,7 @@ class Chart {
 			return s.dots ? dots(s.colour, s.dots) : line(s.colour, { dash: s.dash ?? undefined });
 		});
 		this.plot = new uPlot({
-			width: this.box.clientWidth, height: this.box.clientHeight, padding: [6, 8, 0, 0],
+			width: this.box.clientWidth, height: this.box.clientHeight, padding: [6, 18, 0, 0],
 			legend: { show: false },
 			cursor: { y: false, drag: { setScale: false, x: false, y: false }, points: { show: !what.is_stacked && !what.none, size: 6 },
 				sync: what.is_stacked ? undefined : { key: 'time' } },

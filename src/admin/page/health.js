@@ -74,6 +74,8 @@ export function notices(sample, samples, about) {
 	const say = (level, title, text) => all.push({ level, title, text });
 	if (sample.not_ready !== null && !sample.workers.some((worker) => worker.stalled))
 		say('bad', 'Not ready for traffic', `/readyz is 503: ${sample.not_ready}.`);
+	if (sample.degraded)
+		say('bad', 'The store is not written', `${sample.degraded}. Presence goes on; what changes now would be lost with a restart.`);
 	of_workers(sample, say);
 	of_limits(sample, about, say);
 	of_last_minute(samples, about, say);
