@@ -9,6 +9,7 @@ import pytest
 from support.browser import Browser
 from support.bounds import MEASURING, SCAN
 from support.mode import PATIENCE
+from support.tokens import SECRET, Secret
 
 HEARTBEAT = 0.5
 TIMEOUT = 3 * HEARTBEAT
@@ -108,18 +109,22 @@ def test_two_tabs_and_a_pulled_cable(visit, demo, figure):
 
 def test_only_one_way(visit, demo):
     """Mute: the others are told, and as nothing is answered, this tab knows no more. Deaf: neither does it, and lets go."""
-    alice, bob = visit("alice"), visit("bob")
-    shows(alice, "bob", "online")
-    for what, reason in (("mute", "timeout"), ("deaf", "closed")):
-        shows(bob, "alice", "online")
-        record(alice), record(bob)
-        press(alice, what)
-        shows(alice, "bob", "unknown")
-        shows(bob, "alice", "offline")
-        assert [c["reason"] for c in told(bob, "alice")] == [reason]
-        press(alice, what)
-        shows(alice, "bob", "online")
-        assert [c["truth"] for c in told(alice, "bob")] == ["unknown", "online"]
+    ways = {"alice": ("mute", "timeout"), "carol": ("deaf", "closed")}
+    bob, pages = visit("bob"), {name: visit(name) for name in ways}
+    for name, page in pages.items():
+        shows(page, "bob", "online")
+        shows(bob, name, "online")
+        record(page)
+    record(bob)
+    for name, page in pages.items():
+        press(page, ways[name][0])
+    for name, page in pages.items():
+        shows(page, "bob", "unknown")
+        shows(bob, name, "offline")
+        assert [c["reason"] for c in told(bob, name)] == [ways[name][1]]
+        press(page, ways[name][0])
+        shows(page, "bob", "online")
+        assert [c["truth"] for c in told(page, "bob")] == ["unknown", "online"]
 
 
 def test_tabs_of_one_user_are_devices(visit, browser, demo):
@@ -131,6 +136,10 @@ def test_tabs_of_one_user_are_devices(visit, browser, demo):
     tab.call("Page.reload")
     tab.wait("document.readyState === 'complete'")
     assert up(tab).run("presence.self.device") == devices[0]
+    tab.call("Page.navigate", url="about:blank")
+    tab.wait("window.presence === undefined && document.readyState === 'complete'")
+    tab.run("history.back()")
+    assert up(tab).run("presence.self.device") == devices[0], "as it was left"
 
     tab.call("Runtime.evaluate", expression="void window.open('/demo?as=alice')", userGesture=True)
     copy = up(browser.opened_by(tab))
@@ -183,6 +192,41 @@ def test_hidden_tab_whose_timers_are_throttled(visit, demo):
     assert alice.run("links") == [] and told(bob, "alice") == []
 
 
+@pytest.mark.long
+def test_hidden_tab_whose_timers_fire_once_a_minute(start, tmp, figure):
+    """As Chromium's do after five minutes, here after a second. It lives by its browser's pongs."""
+    server = start(LISTEN="tcp://127.0.0.1:0,ws://127.0.0.1:0", ALLOWED_ORIGINS="*", WORKERS=1, HEARTBEAT="2s", HEARTBEAT_MIN="2s", HEARTBEAT_MAX="2s")
+    with Browser(tmp, "--enable-features=IntensiveWakeUpThrottling:grace_period_seconds/1") as browser:
+        # Not the demo: pages that ask for no pings must beat, and once a minute is too rare for them.
+        alice = browser.page(f"{server.admin}/demo?as=alice")
+        up(alice).run("presence.stop()")
+        alice.run(f"""(async () => {{
+            const {{ Presence }} = await import('/demo/presence.js');
+            window.quiet = new Presence('{server.url("ws")}', {{ user: 'quiet' }});
+            window.seen = [];
+            quiet.addEventListener('contact', ({{ contact: c }}) => seen.push([c.user, c.truth, c.state]));
+            quiet.addEventListener('link', ({{ link, error }}) => seen.push([link, error]));
+            quiet.watch('bob');
+            quiet.start();
+        }})()""")
+        alice.wait("window.quiet?.contact('bob').truth === 'offline'")
+        bob = up(browser.page(f"{server.admin}/demo?as=bob", beside=alice))
+        alice.wait("document.visibilityState === 'hidden' && quiet.contact('bob').truth === 'online'")
+        alice.run("window.gaps = [], last = performance.now(), setInterval(() => (gaps.push(performance.now() - last), last = performance.now()), 200)")
+        time.sleep(150)  # two of those minutes
+        longest = alice.run("Math.max(...gaps)") / 1000
+        figure(f"timers came up to {longest:.1f} s late, with a timeout of 6 s")
+        assert longest > 30
+        said = time.time()
+        bob.run("presence.update({state: 'busy'})")
+        alice.wait("quiet.contact('bob').state === 'busy'")
+        assert time.time() - said <= PAGE
+        assert alice.run("seen") == [["connecting", None], ["up", None], ["bob", "offline", "offline"], ["bob", "online", "online"],
+                                     ["bob", "online", "busy"]]
+        assert server.get("/v1/users/quiet")[1]["state"] == "online"
+        assert server.counters()["ended_timeout"] == 0
+
+
 def test_frozen_page_leaves_and_comes_back(visit, demo):
     alice, bob = visit("alice"), visit("bob")
     shows(bob, "alice", "online")
@@ -193,6 +237,19 @@ def test_frozen_page_leaves_and_comes_back(visit, demo):
     alice.call("Page.setWebLifecycleState", state="active")
     up(alice)
     shows(bob, "alice", "online")
+
+
+def test_reload_within_grace_is_no_news(browser, start):
+    server = start(LISTEN="ws://127.0.0.1:0", ALLOWED_ORIGINS="*", WORKERS=1, GRACE="5s")
+    alice, bob = (up(browser.page(f"{server.admin}/demo?as={name}")) for name in ("alice", "bob"))
+    shows(bob, "alice", "online")
+    record(bob)
+    alice.call("Page.reload")
+    alice.wait("document.readyState === 'complete'")
+    up(alice)
+    assert alice.run("document.querySelector('#log').innerText.includes('and the session goes on')")
+    bob.run("presence.query(['carol'])")  # whatever there was to be told was told before its answer
+    assert told(bob, "alice") == [] and alice.complaints == bob.complaints == []
 
 
 def test_words_of_ones_own(visit, demo):
@@ -206,6 +263,20 @@ def test_words_of_ones_own(visit, demo):
 
 
 # Without what it needs
+
+
+def test_server_that_asks_for_tokens(browser, start):
+    server = start(LISTEN="ws://127.0.0.1:0", ALLOWED_ORIGINS="*", JWT_SECRET=SECRET)
+    page = browser.page(f"{server.admin}/demo")
+    page.wait("!document.querySelector('#token-form').hidden")
+    page.run(f"document.querySelector('#token').value = '{Secret().token('bob', watch=['alice'])}'")
+    press(page, "token-form button")
+    assert up(page).run("presence.self.user") == "bob"
+    shows(page, "alice", "offline")
+    page.wait("document.querySelector('[data-user=carol]').innerText.includes('does not tell you')")
+    assert page.text("#me-name") == "bob" and page.run("document.title").startswith("bob")
+    assert page.run("[...document.querySelectorAll('#contacts li')].map((row) => row.dataset.user)") == ["alice", "carol", "dave"]
+    assert page.complaints == []
 
 
 def test_without_a_websocket_it_says_what_is_missing(browser, start):

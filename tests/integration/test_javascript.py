@@ -10,8 +10,7 @@ import pytest
 
 from support import node
 from support.certs import Certificate
-from support.javascript import MODULE, environment, program
-from support.mode import PATIENCE
+from support.javascript import MODULE, environment, play_all, program
 from support.scenario import Runner, scenarios
 
 pytestmark = pytest.mark.release_only  # the client is the same in all builds
@@ -34,23 +33,23 @@ def test_rules():
 # The scenarios
 
 
-def play(scenario, start, tmp, figure, door="ws", **settings):
-    where = f"unix://{tmp}/sock"
-    settings = {"HEARTBEAT_MIN": "50ms", "WORKERS": 2, **settings, **scenario.get("settings", {})}
-    server = start(LISTEN=f"{door}://127.0.0.1:0,{where}", **settings)
-    url = server.url(door)
-    Runner(scenario, server, url, lambda name: program(name, tmp), tell=figure,
-           again=lambda: start(LISTEN=f"{url},{where}", **settings),
-           ca_file=settings.get("TLS_CERT")).play()
+def player(figure, door="ws", **more):
+    def play(scenario, begin, where):
+        settings = {"HEARTBEAT_MIN": "50ms", "WORKERS": 1, **more, **scenario.get("settings", {})}
+        server = begin(LISTEN=f"{door}://127.0.0.1:0,unix://{where}/sock", **settings)
+        Runner(scenario, server, server.url(door), lambda name: program(name, where),
+               again=lambda: begin(LISTEN=",".join(server.urls), **settings), ca_file=settings.get("TLS_CERT"),
+               tell=lambda text: figure(f"{scenario['name']}: {text}")).play()
+
+    return play
 
 
-@pytest.mark.parametrize("scenario", [s for s in scenarios("doors") if "ws" in s.get("over", ["ws"])], ids=lambda s: s["name"].replace(" ", "-"))
-def test_scenario(scenario, start, tmp, figure):
-    play(scenario, start, tmp, figure)
+def test_every_scenario(start, tmp, figure):
+    play_all([s for s in scenarios("doors") if "ws" in s.get("over", ["ws"])], player(figure), start, tmp)
 
 
 def test_scenario_over_tls(start, tmp, figure):
-    play(scenarios("doors")[0], start, tmp, figure, "wss", **Certificate(tmp, "clients").settings())
+    play_all(scenarios("doors")[:1], player(figure, "wss", **Certificate(tmp, "clients").settings()), start, tmp)
 
 
 # What is packed

@@ -11,8 +11,6 @@ const HEARTBEAT_MS = 2000;
 const LOG_MAX = 200;
 
 const $ = (id) => document.getElementById(id);
-const me = new URLSearchParams(location.search).get('as') ?? PEOPLE[0];
-const others = PEOPLE.filter((name) => name !== me);
 const cable = new Cable();
 let presence = null;
 
@@ -46,7 +44,7 @@ function addRow(user) {
 
 function noteOf(c, nowMs) {
 	if (c.error)
-		return c.error === 'forbidden' ? 'Your token does not let you watch this user' : 'Over the limit of watched users';
+		return c.error === 'forbidden' ? 'The server does not tell you about this user' : 'Over the limit of watched users';
 	if (c.truth === 'unknown')
 		return c.state === null ? 'Nothing heard yet' : `Was ${c.state}, as of ${age(nowMs - c.asOfMs)} ago`;
 	if (c.truth === 'online')
@@ -170,13 +168,39 @@ function onLink({ link, error, retryInMs, isResumed }) {
 
 /* ---- start ----------------------------------------------------------------------------------------- */
 
+/* Whom a token is of, as it says itself. */
+function subjectOf(token) {
+	try {
+		return JSON.parse(atob(token.split('.')[1].replace(/-/g, '+').replace(/_/g, '/'))).sub;
+	} catch {
+		return '?';
+	}
+}
+
+function introduce(me) {
+	const others = PEOPLE.filter((name) => name !== me);
+	document.title = `${me} – presenced`;
+	$('me-name').textContent = me;
+	$('me-face').textContent = me[0];
+	$('me-face').style.setProperty('--face', FACES[me] ?? '#3a4a58');
+	for (const name of others.slice(0, 3)) {
+		const link = element('a', 'button', `as ${name}`);
+		Object.assign(link, { href: `/demo?as=${name}`, target: `presenced-demo-${name}` });
+		$('tabs').append(link);
+	}
+	others.forEach(addRow);
+	return others;
+}
+
 function begin(url, token) {
+	const me = token ? subjectOf(token) : new URLSearchParams(location.search).get('as') || PEOPLE[0];
 	/* Pings would keep a page alive whose cable is pulled here: its browser would answer them. */
 	presence = new Presence(url, { user: token ? undefined : me, token, heartbeatMs: HEARTBEAT_MS, pings: false,
 		backoffFirstMs: 1000, backoffMaxMs: 4000, connectTimeoutMs: 5000, WebSocket: cable.WebSocket });
 	presence.addEventListener('contact', onContact);
 	presence.addEventListener('link', onLink);
-	presence.watch(others);
+	presence.watch(introduce(me));
+	$('tabs').hidden = token !== undefined; /* each with a token of its own */
 	$('stage').hidden = false;
 	showAll();
 	showCable();
@@ -218,16 +242,6 @@ function nameTheme() {
 	$('theme').setAttribute('aria-label', `Theme: ${choice === 'auto' ? 'as the system' : choice}`);
 }
 
-document.title = `${me} – presenced`;
-$('me-name').textContent = me;
-$('me-face').textContent = me[0];
-$('me-face').style.setProperty('--face', FACES[me] ?? '#3a4a58');
-others.forEach(addRow);
-for (const name of others.slice(0, 3)) {
-	const link = element('a', 'button', `as ${name}`);
-	Object.assign(link, { href: `/demo?as=${name}`, target: `presenced-demo-${name}` });
-	$('tabs').append(link);
-}
 $('states').addEventListener('change', (event) => presence.update({ state: event.target.value }));
 $('status-form').addEventListener('submit', (event) => {
 	event.preventDefault();
