@@ -271,9 +271,9 @@ static void tell_page(const struct admin *a, struct follower *f, struct text *t)
 	for (size_t i = 0; i < n; i++)
 		put_view(views[i].user, views[i].len, &views[i].snapshot, t);
 	f->n_told += n;
-	/* Where nobody was online there is nothing that an event could take back. */
-	if (n > 0)
-		note_slice(a, f, from, f->next_key - 1, views[0].snapshot.counter);
+	/* Also where nobody was online: an event from before may still be on its way, and the one that took it back may have
+	 * been lost to the feed before this reading began. */
+	note_slice(a, f, from, f->next_key - 1, views[0].snapshot.counter);
 }
 
 /* A slice; false where that has to wait until the feed has gone on. */

@@ -207,6 +207,7 @@ bool table_page(struct table *t, const struct user_filter *filter, struct instan
 
 	lock_acquire(&st->lock);
 	page_stripe(t, st, &p);
+	views[0].snapshot.counter = stripe_data(st)->counter;
 	lock_release(&st->lock);
 	*cursor = p.from;
 	*ret_n = p.n;

@@ -55,7 +55,8 @@ struct user_view {
 
 /* The next users that match, at most 'max' of them, from '*cursor' on, which begins at 0 and is moved; false once the end
  * was reached. Users known and users with sessions are there; who is only watched, and was never seen, is not.
- * One hold of one lock, over at most some hundreds of users: so fewer than 'max', or none, is not yet the end.
+ * One hold of one lock, over at most some hundreds of users: so fewer than 'max', or none, is not yet the end. The stripe's
+ * counter at that moment is in each view, and in the first (of 'max', at least 1) also where none matches.
  *
  * Users come in the order of a key made of the hash of their ids, and the cursor is a key: whoever is in the table all the
  * time is met exactly once, whatever comes and goes meanwhile, buckets included. (Two users with the same

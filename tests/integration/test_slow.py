@@ -72,6 +72,8 @@ def test_no_progress_ends_as_slow(start, clients):
     event = watcher.event("bob", "offline", "slow", timeout=3 + PATIENCE)
     assert event.at - began >= 1
     assert server.counters()["ended_slow"] == 1
+    last = server.get("/v1/users/bob/history")[1]["history"][0]
+    assert (last["reason"], last["evidence"]["socket"], last["session"]) == ("slow", "open", bob.welcome["session"])
     # What it reads at last is whole lines, as far as they came.
     try:
         while True:

@@ -282,7 +282,19 @@ def all_users(server, query="", token=None):
 
 
 def assert_same(follower, server):
-    """The follower's table is the server's: who isn't in it is offline."""
+    """The follower's table is the server's, once both have heard what clients said last."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            return compare(follower, server)
+        except AssertionError:
+            if time.monotonic() > end:
+                raise
+        follower.read(0.05)
+
+
+def compare(follower, server):
+    """Who isn't in the follower's table is offline."""
     truth = all_users(server)
     for user, told in follower.table.items():
         real = truth.get(user)

@@ -280,6 +280,25 @@ static void a_kick_names_a_session(void **state)
 	stage_end(&s);
 }
 
+/* Who reads the table beside its events has to know up to which of them a page goes, also one of nobody. */
+static void a_page_of_nobody_says_the_counter(void **state)
+{
+	(void)state;
+	struct stage s;
+	struct user_view views[1];
+	size_t n = 999;
+	stage_begin(&s, 1000, 10);
+	role_admin_begin();
+	stage_leave(&s, stage_login(&s, 0, "bob", NULL, KEEP, NULL), REASON_LOGOUT);
+	struct user_filter filter = {.is_online = true};
+	uint64_t cursor = table_key(table_hash(s.table, "bob", 3));
+	table_page(s.table, &filter, s.now, &cursor, views, 1, &n);
+	assert_int_equal(n, 0);
+	assert_int_equal(views[0].snapshot.counter, 2);
+	assert_true(cursor > table_key(table_hash(s.table, "bob", 3)));
+	stage_end(&s);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -291,6 +310,7 @@ int main(void)
 		cmocka_unit_test(a_timeout_says_how_it_came),
 		cmocka_unit_test(a_timeout_without_a_connection_was_not_heard),
 		cmocka_unit_test(what_a_standstill_granted_is_told),
+		cmocka_unit_test(a_page_of_nobody_says_the_counter),
 		cmocka_unit_test(a_kick_names_a_session),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
