@@ -257,7 +257,8 @@ struct presence_options {
 	void (*on_resolve)(struct presence *, const char *host, uint16_t port, void *arg);
 
 	/* For loops that keep descriptors registered (epoll, libuv, GLib): 'fd' is to be waited on for 'want', a
-	 * mask of PRESENCE_READABLE and PRESENCE_WRITABLE. 0: forget it now, it is closed after this call. */
+	 * mask of PRESENCE_READABLE and PRESENCE_WRITABLE. 0: forget it now, it is closed after this call. Calls
+	 * nothing of the library. */
 	void (*on_socket)(struct presence *, int fd, unsigned want, void *arg);
 };
 
@@ -294,7 +295,7 @@ PRESENCE_API enum presence_error presence_run(struct presence *, int timeout_ms)
 
 enum { PRESENCE_READABLE = 1, PRESENCE_WRITABLE = 2 };
 
-/* The descriptor to wait on, -1 for none, and for what. Both may be different after any call that is not const; a
+/* The descriptor to wait on (by level, not by edge), -1 for none, and for what. Both may be different after any call that is not const; a
  * number that is the same may be another socket (on_socket tells of that). */
 PRESENCE_API int presence_fd(const struct presence *);
 PRESENCE_API unsigned presence_want(const struct presence *);

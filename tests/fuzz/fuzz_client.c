@@ -59,7 +59,7 @@ static void welcome(struct presence *p, bool is_resumed, uint64_t now_ms)
 
 	if (is_resumed)
 		memcpy(p->resume, "r", 2);
-	link_connected(p, now_ms);
+	link_connected(p);
 	link_line(p, line, sizeof(line) - 1, now_ms);
 	PROPERTY(p->link == PRESENCE_LINK_UP);
 }
@@ -91,6 +91,7 @@ static void feed(
 		noise = noise * 1664525 + 1013904223;
 		piece = (noise >> 16) % (1u << (noise >> 29)) + 1;
 		piece = piece < size ? piece : size;
+		link_heard(p, now_ms);
 		int err = stream_receive(s, data, piece, &ending);
 		while (stream_next_line(s, &line, &len))
 			link_line(p, line, len, now_ms);
@@ -128,7 +129,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (data[0] & IS_WELCOME)
 		welcome(p, data[0] & IS_RESUMED, 1000);
 	else
-		link_connected(p, 1000);
+		link_connected(p);
 	feed(p, s, (const char *)data + 1, size - 1, data[0]);
 	check_table(p);
 	PROPERTY(n_answers <= 1);

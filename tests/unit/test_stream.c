@@ -1,314 +1,256 @@
-/* Streams: what is told, when, and how they end. The kind is that of /v1/events. */
-#include "admin/stream.h"
-
-#include "base/clock.h"
-#include "net/descriptors.h"
-#include "support/admin_fixture.h"
+/* A client's stream: lines however the bytes come, WebSocket's frames and its ends; refused memory. */
+#include "base/compiler.h"
+#include "client/c/stream.h"
+#include "support/cmocka_all.h"
 #include "support/failing_alloc.h"
+#include "wire/upgrade.h"
+#include "wire/websocket.h"
 
 #include <errno.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-enum { PATIENCE_MS = 20000, TEXT_MAX = 64 * 1024 };
+static struct stream *open_stream(const char *text)
+{
+	struct server_url url;
+	struct stream *s;
 
-#define REQUEST(path) "GET " path " HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n"
+	assert_int_equal(server_url_parse(text, &url), 0);
+	assert_int_equal(stream_new(&url, NULL, &s), 0);
+	return s;
+}
 
-/* --- a follower, its text as it comes --- */
+/* What our server answers to the request that lies in the stream's output. */
+static void put_answer(struct stream *s, struct buffer *to)
+{
+	struct upgrade upgrade;
+	struct buffer *out = stream_output(s);
 
-struct reader {
-	int fd;
+	assert_int_equal(upgrade_parse(out->data, out->len, 0, &upgrade), UPGRADE_COMPLETE);
+	upgrade_put_accept(to, &upgrade);
+	buffer_clear(out);
+}
+
+static void put_text(struct buffer *to, const char *text)
+{
+	char header[WEBSOCKET_HEADER_MAX];
+
+	buffer_append(
+		to, header, websocket_put_header(header, WEBSOCKET_OPCODE_TEXT, strlen(text)));
+	buffer_append(to, text, strlen(text));
+}
+
+/* All lines, joined by '|'. */
+static const char *lines(struct stream *s)
+{
+	static char text[1024];
+	const char *line;
+	size_t len, at = 0;
+
+	while (stream_next_line(s, &line, &len)) {
+		assert_true(at + len + 2 < sizeof(text));
+		memcpy(text + at, line, len);
+		at += len;
+		text[at++] = '|';
+	}
+	text[at] = '\0';
+	return text;
+}
+
+static void lines_come_in_pieces(void **state)
+{
+	static const char bytes[] = "one\r\n\ntwo\nthr";
+	struct ending ending;
+	char all[64] = "";
+
+	(void)state;
+	struct stream *s = open_stream("tcp://h");
+	assert_true(stream_is_open(s));
+	assert_string_equal(lines(s), "");
+	for (size_t i = 0; i < sizeof(bytes) - 1; i++) {
+		assert_int_equal(stream_receive(s, bytes + i, 1, &ending), 0);
+		strcat(all, lines(s));
+	}
+	assert_string_equal(all, "one||two|");
+	assert_int_equal(stream_receive(s, "ee\nfour\n", 8, &ending), 0);
+	assert_string_equal(lines(s), "three|four|");
+	assert_int_equal(stream_send(s, "a\nb\n", 4, &ending), 0);
+	assert_memory_equal(stream_output(s)->data, "a\nb\n", 4);
+	stream_free(s);
+}
+
+static void a_line_without_end_is_an_error(void **state)
+{
+	char *much = malloc(65536);
+	struct ending ending = {.error = PRESENCE_OK};
+	int err = 0;
+
+	(void)state;
+	memset(much, 'x', 65536);
+	struct stream *s = open_stream("tcp://h");
+	for (int i = 0; i < 17 && err == 0; i++)
+		err = stream_receive(s, much, 65536, &ending);
+	assert_int_equal(err, -1);
+	assert_int_equal(ending.error, PRESENCE_ERROR_PROTOCOL);
+	stream_free(s);
+	free(much);
+}
+
+/* A server's side of what the stream sends: the texts of its frames, joined by '|'. */
+static const char *texts_sent(struct stream *s, enum websocket_what *ret_last)
+{
+	static char text[1024];
+	struct buffer *out = stream_output(s);
+	struct websocket *server;
+	struct websocket_event event;
+	size_t used, done = 0, at = 0;
+
+	assert_int_equal(websocket_new(&server), 0);
+	while (done < out->len) {
+		*ret_last = websocket_feed(
+			server, out->data + done, out->len - done, 1000, &used, &event);
+		assert_int_not_equal(*ret_last, WEBSOCKET_VIOLATION);
+		done += used;
+		memcpy(text + at, event.data, event.len);
+		at += event.len;
+		text[at++] = '|';
+	}
+	text[at] = '\0';
+	buffer_clear(out);
+	websocket_free(server);
+	return text;
+}
+
+static void web_socket(void **state)
+{
+	struct buffer bytes = {0};
+	struct ending ending;
+	enum websocket_what last = WEBSOCKET_MORE;
+	char all[256] = "";
+
+	(void)state;
+	struct stream *s = open_stream("ws://h:81/p");
+	assert_false(stream_is_open(s));
+	put_answer(s, &bytes);
+	put_text(&bytes, "one\ntwo");
+	put_text(&bytes, "");
+	buffer_append(&bytes, "\x89\x02hi", 4); /* ping */
+	put_text(&bytes, "three");
+	for (size_t i = 0; i < bytes.len; i++) {
+		assert_int_equal(stream_receive(s, bytes.data + i, 1, &ending), 0);
+		strcat(all, lines(s));
+	}
+	assert_true(stream_is_open(s));
+	assert_string_equal(all, "one|two||three|");
+	assert_string_equal(texts_sent(s, &last), "hi|");
+	assert_int_equal(last, WEBSOCKET_PONG);
+	assert_int_equal(stream_send(s, "a\n\nb\n", 5, &ending), 0);
+	assert_string_equal(texts_sent(s, &last), "a||b|");
+
+	assert_int_equal(stream_receive(s,
+				 "\x81\x03"
+				 "bye\x88\x02\x03\xe8",
+				 9, &ending),
+		0);
+	assert_string_equal(lines(s), "bye|");
+	assert_true(stream_has_ended(s));
+	texts_sent(s, &last);
+	assert_int_equal(last, WEBSOCKET_CLOSE);
+	/* Nothing is said behind a close. */
+	assert_int_equal(stream_send(s, "a\n", 2, &ending), 0);
+	assert_int_equal(stream_output(s)->len, 0);
+	stream_free(s);
+	buffer_free(&bytes);
+}
+
+static const struct {
+	const char *bytes;
 	size_t len;
-	char text[TEXT_MAX];
+	enum presence_error error;
+} wrongs[] = {
+	{"\x82\x01x", 3, PRESENCE_ERROR_PROTOCOL}, /* binary */
+	{"\x81\x81maskx", 7, PRESENCE_ERROR_PROTOCOL}, /* masked */
+	{"\x81\x01\xff", 3, PRESENCE_ERROR_PROTOCOL}, /* no UTF-8 */
+	{"\x81\x7f\x00\x00\x00\x00\x7f\xff\xff\xff", 10, PRESENCE_ERROR_PROTOCOL}, /* 2 GB */
+	{"\x80\x01x", 3, PRESENCE_ERROR_PROTOCOL}, /* a continuation of nothing */
 };
 
-static void reader_open(struct reader *r, struct admin_fixture *f, const char *request)
+static void what_no_server_sends(void **state)
 {
-	r->fd = client_dial(f);
-	r->len = 0;
-	r->text[0] = '\0';
-	client_say(r->fd, request);
-}
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(wrongs); i++) {
+		struct stream *s = open_stream("ws://h");
+		struct buffer bytes = {0};
+		struct ending ending = {.error = PRESENCE_OK};
 
-/* False at the end. */
-static bool reader_hear(struct reader *r)
-{
-	assert_true(r->len < TEXT_MAX - 1);
-	assert_true(client_is_readable(r->fd, PATIENCE_MS));
-	ssize_t n = recv(r->fd, r->text + r->len, TEXT_MAX - 1 - r->len, 0);
-	assert_true(n >= 0 || errno == ECONNRESET);
-	if (n <= 0)
-		return false;
-	r->len += (size_t)n;
-	r->text[r->len] = '\0';
-	return true;
-}
-
-/* Until this has come; and forgets all up to its end. */
-static void reader_await(struct reader *r, const char *text)
-{
-	char *at;
-	while (!(at = strstr(r->text, text)))
-		if (!reader_hear(r))
-			fail_msg("no %s, but the end, after: %s", text, r->text);
-	at += strlen(text);
-	r->len -= (size_t)(at - r->text);
-	memmove(r->text, at, r->len + 1);
-}
-
-static void reader_await_end(struct reader *r)
-{
-	while (reader_hear(r))
-		continue;
-	close(r->fd);
-}
-
-/* --- the table goes on --- */
-
-static struct session *session;
-static uint64_t session_number;
-
-static void wake_feed(struct admin_fixture *f, struct actor *a)
-{
-	if (a->wake_feed)
-		wakeup_signal(feed_wakeup(f->feed));
-	actor_destroy(a);
-}
-
-static void log_in(struct admin_fixture *f, const char *user)
-{
-	static struct counters counters;
-	role_worker_begin();
-	struct actor actor;
-	struct login_result out;
-	struct instant now = clock_instant();
-	struct login in = {.user = user,
-		.user_len = strlen(user),
-		.timeout_ms = 1000000,
-		.now = now,
-		.stamp_ms = (uint32_t)now.mono_ms};
-	actor_init(&actor, &counters);
-	assert_int_equal(table_login(f->table, &actor, &in, &out), 0);
-	session = out.session;
-	session_number = out.id;
-	wake_feed(f, &actor);
-}
-
-static void log_out(struct admin_fixture *f)
-{
-	static struct counters counters;
-	role_worker_begin();
-	struct actor actor;
-	actor_init(&actor, &counters);
-	assert_true(table_end(
-		f->table, &actor, session, session_number, REASON_CLOSED, clock_instant()));
-	table_release(f->table, session, false);
-	wake_feed(f, &actor);
-}
-
-static void await_count(struct admin_fixture *f, enum counter which, uint64_t n)
-{
-	uint64_t end_ms = clock_mono_ms() + PATIENCE_MS;
-	while (telemetry_counter(f->telemetry, which) < n) {
-		assert_true(clock_mono_ms() < end_ms);
-		poll(NULL, 0, 1);
+		put_answer(s, &bytes);
+		buffer_append(&bytes, wrongs[i].bytes, wrongs[i].len);
+		assert_int_equal(stream_receive(s, bytes.data, bytes.len, &ending), -1);
+		assert_int_equal(ending.error, wrongs[i].error);
+		stream_free(s);
+		buffer_free(&bytes);
 	}
+	struct stream *s = open_stream("ws://h");
+	struct ending ending;
+	assert_int_equal(stream_receive(s, "HTTP/1.1 403 No\r\n\r\n", 19, &ending), -1);
+	assert_int_equal(ending.error, PRESENCE_ERROR_UPGRADE);
+	assert_string_equal(ending.detail, "HTTP status 403");
+	stream_free(s);
 }
 
-/* How many streams are open, once that is so. */
-static void await_streams(struct admin_fixture *f, json_int_t n)
+static void refused_memory(void **state)
 {
-	static struct reply r;
-	uint64_t end_ms = clock_mono_ms() + PATIENCE_MS;
-	for (;;) {
-		client_get(f, "GET", "/stats", "", &r);
-		json_t *d = reply_json(&r);
-		json_int_t open =
-			json_integer_value(json_object_get(json_object_get(d, "feed"), "streams"));
-		json_decref(d);
-		if (open == n)
-			return;
-		assert_true(clock_mono_ms() < end_ms);
-		poll(NULL, 0, 1);
+	bool is_over = false;
+
+	(void)state;
+	for (long n = 1; !is_over; n++) {
+		struct server_url url;
+		struct stream *s = NULL;
+		struct buffer bytes = {0};
+		struct ending ending = {.error = PRESENCE_OK};
+
+		assert_int_equal(server_url_parse("ws://h", &url), 0);
+		alloc_fail_begin(n);
+		int err = stream_new(&url, NULL, &s);
+		if (alloc_fail_end()) {
+			assert_int_equal(err, -ENOMEM);
+			continue;
+		}
+		put_answer(s, &bytes);
+		put_text(&bytes, "line");
+		/* And now of what is received and sent. */
+		bool is_done = false;
+		for (long m = 1; !is_done; m++) {
+			struct stream *again;
+			struct buffer answer = {0};
+
+			assert_int_equal(stream_new(&url, NULL, &again), 0);
+			put_answer(again, &answer);
+			put_text(&answer, "line");
+			alloc_fail_begin(m);
+			err = stream_receive(again, answer.data, answer.len, &ending);
+			if (err == 0)
+				err = stream_send(again, "x\n", 2, &ending);
+			is_done = !alloc_fail_end();
+			assert_true(is_done ? err == 0 : ending.error == PRESENCE_ERROR_MEMORY);
+			stream_free(again);
+			buffer_free(&answer);
+		}
+		is_over = true;
+		stream_free(s);
+		buffer_free(&bytes);
 	}
-}
-
-/* --- the tests --- */
-
-static struct reader a, b;
-
-static void what_happens_is_told_as_it_happens(void **state)
-{
-	struct admin_fixture *f = *state;
-	admin_begin(f);
-	log_in(f, "bob");
-	reader_open(&a, f, REQUEST("/v1/events"));
-	reader_await(&a, "\r\nContent-Type: text/event-stream\r\n");
-	reader_await(&a, "event: server\ndata: {\"server\":\"");
-	reader_await(&a, "event: reset\nid:\ndata: {\"reason\":\"no_cursor\"}\n\n");
-	reader_await(&a, "event: presence\ndata: {\"user\":\"bob\",\"state\":\"online\"");
-	reader_await(&a, "event: live\nid: ");
-	reader_await(&a, "data: {\"presences\":1}\n\n");
-	for (unsigned i = 0; i < 5; i++) {
-		log_out(f);
-		reader_await(&a, "event: presence\nid: ");
-		reader_await(
-			&a, "data: {\"user\":\"bob\",\"state\":\"offline\",\"reason\":\"closed\"");
-		log_in(f, "bob");
-		reader_await(
-			&a, "data: {\"user\":\"bob\",\"state\":\"online\",\"reason\":\"login\"");
-	}
-	assert_int_equal(telemetry_counter(f->telemetry, COUNTER_streams), 1);
-	assert_int_equal(telemetry_counter(f->telemetry, COUNTER_stream_resets), 0);
-	close(a.fd);
-}
-
-static void who_is_told_nothing_gets_a_comment(void **state)
-{
-	struct admin_fixture *f = *state;
-	f->params.keepalive_ms = 300;
-	f->params.timeout_s = 1; /* shorter than the stream */
-	admin_begin(f);
-	reader_open(&a, f, REQUEST("/v1/events"));
-	reader_await(&a, "event: live\n");
-	uint64_t began_ms = clock_mono_ms();
-	reader_await(&a, "\n:\n\n");
-	reader_await(&a, ":\n\n");
-	assert_true(clock_mono_ms() - began_ms < 10000);
-	log_in(f, "bob");
-	reader_await(&a, "event: presence\n");
-	close(a.fd);
-}
-
-static void the_next_one_too_many_is_refused(void **state)
-{
-	static struct reply r;
-	struct admin_fixture *f = *state;
-	f->params.max_connections = 5;
-	admin_begin(f);
-	reader_open(&a, f, REQUEST("/v1/events"));
-	reader_await(&a, "event: live\n");
-	reader_open(&b, f, REQUEST("/v1/events"));
-	reader_await(&b, "event: live\n");
-	client_get(f, "GET", "/v1/events", "", &r);
-	reply_assert_error(&r, 503, "too_many_streams");
-	assert_int_equal(client_status(f, "/healthz", ""), 200);
-	assert_int_equal(telemetry_counter(f->telemetry, COUNTER_streams_refused), 1);
-
-	/* Who goes makes room, though nobody has anything to say. */
-	close(b.fd);
-	await_streams(f, 1);
-	reader_open(&b, f, REQUEST("/v1/events"));
-	reader_await(&b, "event: live\n");
-	close(a.fd);
-	close(b.fd);
-}
-
-static void a_head_has_no_stream(void **state)
-{
-	struct admin_fixture *f = *state;
-	admin_begin(f);
-	reader_open(
-		&a, f, "HEAD /v1/events HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n");
-	reader_await(&a, "HTTP/1.1 200 ");
-	reader_await(&a, "\r\nContent-Type: text/event-stream\r\n");
-	reader_await(&a, "\r\n\r\n");
-	reader_await_end(&a);
-	assert_int_equal(a.len, 0);
-	await_streams(f, 0);
-}
-
-/* An answer without chunks ends with the connection. */
-static void http_1_0_follows_too(void **state)
-{
-	struct admin_fixture *f = *state;
-	admin_begin(f);
-	log_in(f, "bob");
-	reader_open(&a, f, "GET /v1/events HTTP/1.0\r\n\r\n");
-	reader_await(&a, "\r\n\r\nevent: server\n");
-	reader_await(&a, "event: live\n");
-	log_out(f);
-	reader_await(&a, "\"state\":\"offline\"");
-	admin_stop(f->admin);
-	f->admin = NULL;
-	reader_await_end(&a);
-}
-
-static void the_stop_ends_them_whole(void **state)
-{
-	struct admin_fixture *f = *state;
-	admin_begin(f);
-	reader_open(&a, f, REQUEST("/v1/events"));
-	reader_await(&a, "event: live\n");
-	uint64_t began_ms = clock_mono_ms();
-	admin_stop(f->admin);
-	f->admin = NULL;
-	assert_true(clock_mono_ms() - began_ms < 5000);
-	reader_await(&a, "\r\n0\r\n\r\n");
-	reader_await_end(&a);
-}
-
-/* One that takes nothing doesn't hold the stop up for long. */
-static void the_stop_does_not_wait_for_the_slow(void **state)
-{
-	struct admin_fixture *f = *state;
-	int small = 4096;
-	admin_begin(f);
-	a.fd = socket(f->at.u.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	assert_int_equal(setsockopt(a.fd, SOL_SOCKET, SO_RCVBUF, &small, sizeof(small)), 0);
-	assert_int_equal(connect(a.fd, &f->at.u.any, f->at.len), 0);
-	client_say(a.fd, REQUEST("/v1/events"));
-	await_count(f, COUNTER_streams, 1);
-	for (unsigned i = 0; i < 20000; i++) { /* some 4 MB: more than the kernel takes */
-		log_in(f, "bob");
-		log_out(f);
-	}
-	uint64_t began_ms = clock_mono_ms();
-	admin_stop(f->admin);
-	f->admin = NULL;
-	assert_true(clock_mono_ms() - began_ms < 5000);
-	close(a.fd);
-}
-
-static void refused_memory_leaves_nothing(void **state)
-{
-	struct admin_fixture *f = *state;
-	struct streams_params params = {.feed = f->feed, .max_streams = 1, .keepalive_ms = 1};
-	struct streams *all = NULL;
-	int err;
-	for (long n = 1; alloc_fail_begin(n), err = streams_new(&params, &all), alloc_fail_end();
-		n++) {
-		assert_int_equal(err, -ENOMEM);
-		assert_null(all);
-	}
-	assert_int_equal(err, 0);
-	streams_stop(all);
-	streams_free(all);
-	streams_free(NULL);
-	stream_drop(NULL);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(
-			what_happens_is_told_as_it_happens, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(
-			who_is_told_nothing_gets_a_comment, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(
-			the_next_one_too_many_is_refused, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(a_head_has_no_stream, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(http_1_0_follows_too, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(
-			the_stop_ends_them_whole, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(
-			the_stop_does_not_wait_for_the_slow, admin_setup, admin_teardown),
-		cmocka_unit_test_setup_teardown(
-			refused_memory_leaves_nothing, admin_setup, admin_teardown),
+		cmocka_unit_test(lines_come_in_pieces),
+		cmocka_unit_test(a_line_without_end_is_an_error),
+		cmocka_unit_test(web_socket),
+		cmocka_unit_test(what_no_server_sends),
+		cmocka_unit_test(refused_memory),
 	};
+
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

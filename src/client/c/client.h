@@ -141,7 +141,7 @@ void link_retry(struct presence *, uint64_t now_ms);
 
 /* The lookup is over: now the time counts. The stream is open: say hello. */
 void link_dialing(struct presence *, uint64_t now_ms);
-void link_connected(struct presence *, uint64_t now_ms);
+void link_connected(struct presence *);
 
 /* Bytes came, at 'when_ms' at the latest. A line without its end. */
 void link_heard(struct presence *, uint64_t when_ms);

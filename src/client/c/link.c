@@ -117,7 +117,7 @@ static void use_token(struct presence *p)
 	p->is_token_wanted = false;
 }
 
-void link_connected(struct presence *p, uint64_t now_ms)
+void link_connected(struct presence *p)
 {
 	struct hello hello = {
 		.user = p->user,
@@ -139,7 +139,6 @@ void link_connected(struct presence *p, uint64_t now_ms)
 	use_token(p);
 	p->has_news = false;
 	p->stage = STAGE_HELLO;
-	contacts_heard(&p->contacts, now_ms);
 }
 
 /* --- ending --- */
@@ -170,6 +169,7 @@ static void stop_for_good(struct presence *p, const struct ending *ending)
 
 	p->link = PRESENCE_LINK_STOPPED;
 	p->last_error = ending->error;
+	p->resume[0] = '\0'; /* that session has ended */
 	p->is_token_wanted = false;
 	tell_link(p, &event);
 	ask_give_up(p, ending->error == PRESENCE_OK ? PRESENCE_ERROR_STOPPED : ending->error);

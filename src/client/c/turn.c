@@ -90,10 +90,10 @@ static void lost(struct presence *p, enum presence_error error, int system_error
 
 /* --- beginning --- */
 
-static void opened(struct presence *p, uint64_t now_ms)
+static void opened(struct presence *p)
 {
 	if (p->stage == STAGE_DIALING && p->stream && stream_is_open(p->stream))
-		link_connected(p, now_ms);
+		link_connected(p);
 }
 
 static void step_dial(struct presence *p, uint64_t now_ms)
@@ -115,7 +115,7 @@ static void step_dial(struct presence *p, uint64_t now_ms)
 		lost(p, PRESENCE_ERROR_MEMORY, 0, now_ms);
 		return;
 	}
-	opened(p, now_ms);
+	opened(p);
 }
 
 static void begin_dial(struct presence *p, int err, uint64_t now_ms)
@@ -198,7 +198,7 @@ static void take_lines(struct presence *p, uint64_t attempt, uint64_t now_ms)
 	const char *line;
 	size_t len;
 
-	opened(p, now_ms);
+	opened(p);
 	while (is_of(p, attempt) && stream_next_line(p->stream, &line, &len))
 		link_line(p, line, len, now_ms);
 }

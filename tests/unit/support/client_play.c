@@ -97,7 +97,7 @@ const char *play_sent(struct client_play *play)
 
 void play_open(struct client_play *play)
 {
-	link_connected(play->p, play->now_ms);
+	link_connected(play->p);
 }
 
 void play_line(struct client_play *play, const char *line)
