@@ -2,52 +2,23 @@
 
 #include "base/ensure.h"
 
-/* Values below 16 have a bucket each; above, each power of two [2^e, 2^(e+1)) is cut into 16 equal parts, so
- * that a bucket is at most 1/16 of its lower edge wide. */
-enum { SUBS = 1 << HISTOGRAM_SUB_BITS };
-
-static unsigned bucket_of(uint64_t value)
-{
-	if (value < SUBS)
-		return (unsigned)value;
-	if (value >> 40)
-		return HISTOGRAM_BUCKETS - 1;
-
-	unsigned exponent = 63 - (unsigned)__builtin_clzll(value);
-	unsigned shift = exponent - HISTOGRAM_SUB_BITS;
-	return ((shift + 1) << HISTOGRAM_SUB_BITS) + (unsigned)((value >> shift) & (SUBS - 1));
-}
-
 uint64_t histogram_edge(unsigned bucket)
 {
 	ensure(bucket < HISTOGRAM_BUCKETS);
-	if (bucket < SUBS)
+	if (bucket < HISTOGRAM_SUBS)
 		return bucket;
 	if (bucket == HISTOGRAM_BUCKETS - 1)
 		return UINT64_MAX;
 
 	unsigned shift = (bucket >> HISTOGRAM_SUB_BITS) - 1;
-	uint64_t sub = bucket & (SUBS - 1);
-	return ((SUBS + sub + 1) << shift) - 1;
+	uint64_t sub = bucket & (HISTOGRAM_SUBS - 1);
+	return ((HISTOGRAM_SUBS + sub + 1) << shift) - 1;
 }
 
 /* relaxed: one writer, and no reader takes one number as a sign that another was written */
 static uint64_t read_relaxed(const _Atomic uint64_t *x)
 {
 	return atomic_load_explicit(x, memory_order_relaxed);
-}
-
-static void add_relaxed(_Atomic uint64_t *x, uint64_t n)
-{
-	atomic_store_explicit(x, read_relaxed(x) + n, memory_order_relaxed);
-}
-
-void histogram_record(struct histogram *h, uint64_t value)
-{
-	if (value > read_relaxed(&h->max))
-		atomic_store_explicit(&h->max, value, memory_order_relaxed);
-	add_relaxed(&h->sum, value);
-	add_relaxed(&h->counts[bucket_of(value)], 1);
 }
 
 uint64_t histogram_count(const struct histogram *h)
@@ -64,7 +35,7 @@ uint64_t histogram_count_below(const struct histogram *h, unsigned exponent)
 	uint64_t count = 0;
 
 	ensure(exponent < 40);
-	for (unsigned i = 0; i < bucket_of(UINT64_C(1) << exponent); i++)
+	for (unsigned i = 0; i < histogram_bucket(UINT64_C(1) << exponent); i++)
 		count += read_relaxed(&h->counts[i]);
 	return count;
 }

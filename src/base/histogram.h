@@ -10,6 +10,7 @@
 
 enum {
 	HISTOGRAM_SUB_BITS = 4,
+	HISTOGRAM_SUBS = 1 << HISTOGRAM_SUB_BITS,
 	HISTOGRAM_BUCKETS = (40 - HISTOGRAM_SUB_BITS + 1) << HISTOGRAM_SUB_BITS
 };
 
@@ -20,8 +21,34 @@ struct histogram {
 	_Atomic uint64_t max;
 };
 
-/* A value of 2^40 or more is counted in the last bucket. */
-void histogram_record(struct histogram *, uint64_t value);
+/* Values below 16 have a bucket each; above, each power of two [2^e, 2^(e+1)) is cut into 16 equal parts, so
+ * that a bucket is at most 1/16 of its lower edge wide. A value of 2^40 or more is counted in the last one. */
+static inline unsigned histogram_bucket(uint64_t value)
+{
+	if (value < HISTOGRAM_SUBS)
+		return (unsigned)value;
+	if (value >> 40)
+		return HISTOGRAM_BUCKETS - 1;
+
+	unsigned exponent = 63 - (unsigned)__builtin_clzll(value);
+	unsigned shift = exponent - HISTOGRAM_SUB_BITS;
+	return ((shift + 1) << HISTOGRAM_SUB_BITS) +
+	       (unsigned)((value >> shift) & (HISTOGRAM_SUBS - 1));
+}
+
+/* Here, for every line that is told is recorded. Relaxed: one writer, and no reader takes one number as a sign that another
+ * was written. */
+static inline void histogram_record(struct histogram *h, uint64_t value)
+{
+	_Atomic uint64_t *count = &h->counts[histogram_bucket(value)];
+	uint64_t sum = atomic_load_explicit(&h->sum, memory_order_relaxed) + value;
+
+	if (value > atomic_load_explicit(&h->max, memory_order_relaxed))
+		atomic_store_explicit(&h->max, value, memory_order_relaxed);
+	atomic_store_explicit(&h->sum, sum, memory_order_relaxed);
+	atomic_store_explicit(
+		count, atomic_load_explicit(count, memory_order_relaxed) + 1, memory_order_relaxed);
+}
 
 /* The value below or at which 'fraction' (0..1) of the records lie, as the bucket's upper edge and at
  * most the maximum; 0 of an empty one. */
