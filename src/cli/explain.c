@@ -115,58 +115,47 @@ static const struct {
 	{"replaced", "a newer session took its place"},
 };
 
-/* "; " between facts, nothing before the first. */
-static void append_fact(struct buffer *b, bool *has_fact)
+/* Each on a line of its own. */
+static void begin_fact(struct buffer *b)
 {
-	buffer_append_string(b, *has_fact ? "; " : "    ");
-	*has_fact = true;
+	buffer_append_string(b, "    ");
 }
 
-static void append_moment(struct buffer *b, const struct style *style, bool *has_fact,
-	const json_t *evidence, const char *key, const char *words)
+static void append_moment(struct buffer *b, const struct style *style, const json_t *evidence,
+	const char *key, const char *words, const char *more)
 {
 	int64_t at_ms = number_of(evidence, key);
 
 	if (at_ms < 0)
 		return;
-	append_fact(b, has_fact);
+	begin_fact(b);
 	buffer_append_string(b, words);
 	when_append_time(b, style, at_ms);
-}
-
-static void append_length(struct buffer *b, bool *has_fact, const json_t *evidence, const char *key,
-	int64_t least_ms, const char *words)
-{
-	int64_t length_ms = number_of(evidence, key);
-
-	if (length_ms < least_ms)
-		return;
-	append_fact(b, has_fact);
-	buffer_append_string(b, words);
-	when_append_length(b, length_ms);
+	buffer_append_string(b, more);
 }
 
 /* "no byte for 30.1 s, timeout 30 s" */
-static void append_silence(
-	struct buffer *b, const json_t *entry, const json_t *evidence, bool *has_fact)
+static void append_silence(struct buffer *b, const json_t *entry, const json_t *evidence)
 {
 	int64_t at_ms = number_of(entry, "at_ms"), last_ms = number_of(evidence, "last_byte_ms");
 	int64_t timeout_ms = number_of(evidence, "timeout_ms");
+	bool has_silence = at_ms >= 0 && last_ms >= 0 && at_ms >= last_ms;
 
-	if (at_ms >= 0 && last_ms >= 0 && at_ms >= last_ms) {
-		append_fact(b, has_fact);
+	if (!has_silence && timeout_ms < 0)
+		return;
+	begin_fact(b);
+	if (has_silence) {
 		buffer_append_string(b, "no byte for ");
 		when_append_length(b, at_ms - last_ms);
 	}
 	if (timeout_ms >= 0) {
-		buffer_append_string(b, *has_fact ? ", " : "    ");
-		*has_fact = true;
-		buffer_append_string(b, "timeout ");
+		buffer_append_string(b, has_silence ? ", timeout " : "timeout ");
 		when_append_length(b, timeout_ms);
 	}
+	buffer_append_string(b, "\n");
 }
 
-static void append_socket(struct buffer *b, const json_t *evidence, bool *has_fact)
+static void append_socket(struct buffer *b, const json_t *evidence)
 {
 	static const struct {
 		const char *word, *words;
@@ -176,47 +165,70 @@ static void append_socket(struct buffer *b, const json_t *evidence, bool *has_fa
 	for (size_t i = 0; i < ARRAY_LEN(sockets); i++) {
 		if (!is_word(evidence, "socket", sockets[i].word))
 			continue;
-		append_fact(b, has_fact);
+		begin_fact(b);
 		buffer_append_string(b, sockets[i].words);
+		buffer_append_string(b, "\n");
 	}
+}
+
+/* What a standstill of the server's own added to the timeout. */
+static void append_granted(struct buffer *b, const json_t *evidence)
+{
+	int64_t granted_ms = number_of(evidence, "granted_ms");
+
+	if (granted_ms <= 0)
+		return;
+	begin_fact(b);
+	buffer_append_string(b, "the server itself had stood still, and gave it ");
+	when_append_length(b, granted_ms);
+	buffer_append_string(b, " more\n");
+}
+
+static bool is_end(const json_t *entry)
+{
+	return !is_word(entry, "reason", "login") && !is_word(entry, "reason", "update");
 }
 
 /* An end that leaves the user in another state than offline was that of one device of several. */
 static bool is_of_one_device(const json_t *entry)
 {
-	return !is_word(entry, "state", "offline") && !is_word(entry, "reason", "login") &&
-	       !is_word(entry, "reason", "update");
+	return !is_word(entry, "state", "offline") && is_end(entry);
 }
 
-static void append_what_happened(struct buffer *b, const struct style *style, const json_t *entry,
-	const json_t *evidence, bool *has_fact)
+static void append_reason(struct buffer *b, const json_t *entry)
 {
 	for (size_t i = 0; i < ARRAY_LEN(reasons); i++) {
 		if (!is_word(entry, "reason", reasons[i].reason))
 			continue;
-		append_fact(b, has_fact);
+		begin_fact(b);
 		buffer_append_string(b, is_of_one_device(entry) ? "of one of its devices: " : "");
 		buffer_append_string(b, reasons[i].words);
+		buffer_append_string(b, "\n");
 	}
-	if (!is_word(entry, "reason", "timeout")) {
-		append_moment(b, style, has_fact, evidence, "last_byte_ms", "last byte at ");
-		return;
-	}
-	if (is_of_one_device(entry)) {
-		append_fact(b, has_fact);
-		buffer_append_string(b, "one of its devices fell silent");
-	}
-	append_silence(b, entry, evidence, has_fact);
-	append_moment(b, style, has_fact, evidence, "last_byte_ms", "last byte at ");
-	append_moment(b, style, has_fact, evidence, "nominated_ms", "found silent at ");
-	append_moment(b, style, has_fact, evidence, "heard_ms",
-		"its socket read, and nothing in it, at ");
-	append_socket(b, evidence, has_fact);
-	append_length(b, has_fact, evidence, "granted_ms", 1,
-		"the server stood still, and gave it more: ");
 }
 
-/* "    device phone, over tcp, session 2f0c…" */
+static void append_what_happened(
+	struct buffer *b, const struct style *style, const json_t *entry, const json_t *evidence)
+{
+	bool is_timeout = is_word(entry, "reason", "timeout");
+
+	append_reason(b, entry);
+	if (is_timeout && is_of_one_device(entry))
+		buffer_append_string(b, "    one of its devices fell silent\n");
+	if (is_timeout)
+		append_silence(b, entry, evidence);
+	if (is_end(entry))
+		append_moment(b, style, evidence, "last_byte_ms", "last byte at ", "\n");
+	if (!is_timeout)
+		return;
+	append_moment(b, style, evidence, "nominated_ms", "found silent at ", "\n");
+	append_moment(b, style, evidence, "heard_ms", "its socket read once more at ",
+		": nothing in it\n");
+	append_socket(b, evidence);
+	append_granted(b, evidence);
+}
+
+/* "    device phone over tcp, session 2f0c": of a device that the server made up, the session has its name. */
 static void append_session_of(struct buffer *b, const json_t *entry, const json_t *evidence)
 {
 	size_t len;
@@ -230,8 +242,10 @@ static void append_session_of(struct buffer *b, const json_t *entry, const json_
 		buffer_append_string(b, " over ");
 		append_safe_or(b, evidence, "transport", "?");
 	}
-	buffer_append_string(b, ", session ");
-	append_safe_or(b, entry, "session", "?");
+	if (!json_equal(json_object_get(entry, "device"), json_object_get(entry, "session"))) {
+		buffer_append_string(b, ", session ");
+		append_safe_or(b, entry, "session", "?");
+	}
 	buffer_append_string(b, "\n");
 }
 
@@ -239,7 +253,6 @@ void explain_append_entry(struct buffer *b, const struct style *style, const jso
 {
 	const json_t *evidence = json_object_get(entry, "evidence");
 	int64_t at_ms = number_of(entry, "at_ms");
-	bool has_fact = false;
 	size_t len;
 	const char *state = string_of(entry, "state", &len);
 
@@ -249,8 +262,6 @@ void explain_append_entry(struct buffer *b, const struct style *style, const jso
 	buffer_append_string(b, " (");
 	append_safe_or(b, entry, "reason", "?");
 	buffer_append_string(b, ")\n");
-	append_what_happened(b, style, entry, evidence, &has_fact);
-	if (has_fact)
-		buffer_append_string(b, "\n");
+	append_what_happened(b, style, entry, evidence);
 	append_session_of(b, entry, evidence);
 }

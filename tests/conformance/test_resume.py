@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from web import CLOSE, TEXT, Web, close_payload, frame
+from support.frames import CLOSE, TEXT, frame
+from web import Web, close_payload
 
 
 @pytest.fixture

@@ -356,8 +356,11 @@ def test_why_of_what_a_server_said(imposter):
         "bob is offline (timeout) since 2026-11-22T10:31:04.123+01:00, last seen 2026-11-22T10:30:34.020+01:00\n"
         "no device is there\n\n"
         "2026-11-22T10:31:04.123+01:00  offline (timeout)\n"
-        "    no byte for 30.1 s, timeout 30 s; last byte at 10:30:34.020; found silent at 10:31:04.050; "
-        "its socket read, and nothing in it, at 10:31:04.060; the socket still looked open\n"
+        "    no byte for 30.1 s, timeout 30 s\n"
+        "    last byte at 10:30:34.020\n"
+        "    found silent at 10:31:04.050\n"
+        "    its socket read once more at 10:31:04.060: nothing in it\n"
+        "    the socket still looked open\n"
         "    device phone over tcp, session 2f0c\n"
         "2026-11-22T10:30:00.000+01:00  online (login)\n"
         "    a session began\n"
@@ -375,6 +378,44 @@ def test_why_of_a_server_without_history(imposter):
     assert (done.returncode, done.stderr) == (0, "") and "the server keeps no history" in done.stdout
     done = run_cli("why", "bob", "--json", env={"PRESENCE_ADMIN_URL": server.url})
     assert json.loads(done.stdout)["history"] is None
+
+
+def test_why_of_a_silence(server, clients, name):
+    bob = name("bob")
+    watcher = clients(server).hello(name("eve"))
+    watcher.send(type="watch", users=[bob])
+    watcher.expect("watching")
+    clients(server).hello(bob, "phone", heartbeat_ms=100)
+    watcher.event(bob, "online", "login")
+    here = run_cli("why", bob, server=server).stdout.splitlines()
+    assert re.fullmatch(rf"{re.escape(bob)} is online \(login\) since .*", here[0]) and here[1] == "devices:"
+    assert re.fullmatch(r"  phone is online: over tcp .*since .*, last byte .*, timeout 300 ms, session \w+", here[2])
+    watcher.event(bob, "offline", "timeout")
+    gone = run_cli("why", bob, server=server)
+    assert gone.returncode == 0
+    told = gone.stdout.splitlines()
+    for line, pattern in zip(told, (
+            rf"{re.escape(bob)} is offline \(timeout\) since .*", "no device is there", "",
+            r"\S+  offline \(timeout\)", r"    no byte for \d+ ms, timeout 300 ms", r"    last byte at [\d:.]+",
+            r"    found silent at [\d:.]+", r"    its socket read once more at [\d:.]+: nothing in it",
+            r"    the socket still looked open", r"    device phone over tcp, session \w+",
+            r"\S+  online \(login\)", r"    a session began", r"    device phone over tcp, session \w+")):
+        assert re.fullmatch(pattern, line), (pattern, line)
+    assert len(told) == 13
+    document = json.loads(run_cli("why", bob, "--json", server=server).stdout)
+    assert [entry["reason"] for entry in document["history"]] == ["timeout", "login"] and document["sessions"] == []
+
+
+def test_why_of_nobody(server, name):
+    done = run_cli("why", name("nobody"), server=server)
+    assert done.returncode == 1 and done.stdout.startswith(f"{name('nobody')} is offline (never seen)\n")
+
+
+def test_why_where_no_history_is_kept(start, clients):
+    server = start(HISTORY=0)
+    clients(server).hello("bob")
+    done = run_cli("why", "bob", server=server)
+    assert done.returncode == 0 and "the server keeps no history" in done.stdout
 
 
 # ---- stats --------------------------------------------------------------------------------------

@@ -38,15 +38,21 @@ static void a_timeout_is_told_with_all_its_evidence(void **state)
 
 	assert_explains(explain_append_entry, &people, entry,
 		"10:31:04  \033[1moffline\033[0m (timeout)\n"
-		"    no byte for 30.1 s, timeout 30 s; last byte at 10:30:34.020; found silent at 10:31:04.050; "
-		"its socket read, and nothing in it, at 10:31:04.060; the socket still looked open; "
-		"the server stood still, and gave it more: 2.5 s\n"
+		"    no byte for 30.1 s, timeout 30 s\n"
+		"    last byte at 10:30:34.020\n"
+		"    found silent at 10:31:04.050\n"
+		"    its socket read once more at 10:31:04.060: nothing in it\n"
+		"    the socket still looked open\n"
+		"    the server itself had stood still, and gave it 2.5 s more\n"
 		"    device phone over tcp, session 2f0c\n");
 	assert_explains(explain_append_entry, &utc, entry,
 		"2026-11-22T09:31:04.123Z  offline (timeout)\n"
-		"    no byte for 30.1 s, timeout 30 s; last byte at 09:30:34.020; found silent at 09:31:04.050; "
-		"its socket read, and nothing in it, at 09:31:04.060; the socket still looked open; "
-		"the server stood still, and gave it more: 2.5 s\n"
+		"    no byte for 30.1 s, timeout 30 s\n"
+		"    last byte at 09:30:34.020\n"
+		"    found silent at 09:31:04.050\n"
+		"    its socket read once more at 09:31:04.060: nothing in it\n"
+		"    the socket still looked open\n"
+		"    the server itself had stood still, and gave it 2.5 s more\n"
 		"    device phone over tcp, session 2f0c\n");
 }
 
@@ -90,13 +96,22 @@ static void what_is_not_known_is_left_out(void **state)
 		"\"evidence\":{\"timeout_ms\":3000,\"nominated_ms\":null,\"heard_ms\":null,\"socket\":\"none\","
 		"\"granted_ms\":0}}",
 		"1970-01-01T00:01:00.000Z  offline (timeout)\n"
-		"    timeout 3 s; its connection was gone before, on an error that said nothing of it\n"
+		"    timeout 3 s\n"
+		"    its connection was gone before, on an error that said nothing of it\n"
 		"    device \"a b\", session s\n");
 	assert_explains(explain_append_entry, &utc,
 		"{\"state\":\"offline\",\"reason\":\"closed\",\"at_ms\":60000,"
 		"\"evidence\":{\"last_byte_ms\":59000,\"socket\":\"closed\"}}",
 		"1970-01-01T00:01:00.000Z  offline (closed)\n"
-		"    its side closed the connection (FIN); last byte at 00:00:59.000\n");
+		"    its side closed the connection (FIN)\n"
+		"    last byte at 00:00:59.000\n");
+	/* Of a device that the server made up, the session has its name. */
+	assert_explains(explain_append_entry, &utc,
+		"{\"state\":\"online\",\"reason\":\"login\",\"at_ms\":60000,\"device\":\"2f0c\",\"session\":\"2f0c\","
+		"\"evidence\":{\"last_byte_ms\":59000,\"transport\":\"wss\"}}",
+		"1970-01-01T00:01:00.000Z  online (login)\n"
+		"    a session began\n"
+		"    device 2f0c over wss\n");
 }
 
 static void sessions(void **state)
