@@ -162,6 +162,7 @@ export class Presence extends EventTarget {
 	#options;
 	#system;
 	#words; /* state and status, as others are to see them */
+	#said = {}; /* and as the server was told in this connection */
 	#contacts = new Map(); /* user → {user, word, server, era, isKnown, error, told} */
 	#queries = new Map(); /* id → {users, found, resolve, reject} */
 	#feeds = new Set(); /* async iterators */
@@ -258,7 +259,7 @@ export class Presence extends EventTarget {
 	}
 
 	unwatch(users) {
-		let gone = checkUsers(users).filter((user) => this.#contacts.delete(user));
+		const gone = checkUsers(users).filter((user) => this.#contacts.delete(user));
 		this.#toWatch = this.#toWatch.filter((user) => this.#contacts.has(user));
 		if (this.#link === 'up') this.#sendUnwatch(gone);
 	}
@@ -271,10 +272,9 @@ export class Presence extends EventTarget {
 	}
 
 	update(words) {
-		const { state, status } = checkWords(words);
-		if (state !== undefined) this.#words.state = state;
-		if (status !== undefined) this.#words.status = status;
-		if (this.#link === 'up' && (state ?? status) !== undefined) this.#send({ type: 'update', state, status });
+		const { state = this.#words.state, status = this.#words.status } = checkWords(words);
+		this.#words = { state, status };
+		if (this.#link === 'up') this.#sayWords();
 	}
 
 	/* Changes from now on, to the client's end. Who is slow is told the newest of each contact. */
@@ -438,12 +438,13 @@ export class Presence extends EventTarget {
 	}
 
 	#open(device, token) {
-		const { url, user, heartbeatMs, pings, WebSocket } = this.#options, { state, status } = this.#words;
+		const { url, user, heartbeatMs, pings, WebSocket } = this.#options;
 		const socket = new WebSocket(url, 'presence.v1');
 		let isOpen = false;
 		this.#socket = socket;
 		socket.onopen = () => {
 			isOpen = true;
+			const { state, status } = (this.#said = this.#words);
 			this.#send({ type: 'hello', v: 1, user, device, token, heartbeat_ms: heartbeatMs, state, status, pings,
 				resume: this.#resume ?? undefined });
 		};
@@ -485,13 +486,25 @@ export class Presence extends EventTarget {
 		this.#set('renewal', Infinity);
 		try {
 			const token = await this.#token();
-			if (token !== null && attempt === this.#attempt && this.#link === 'up') this.#send({ type: 'update', token });
+			if (token === null || attempt !== this.#attempt || this.#link !== 'up') return;
+			this.#send({ type: 'update', token });
+			/* Watches that the new one does not allow end without a word: who is watched still is asked. */
+			this.#toWatch = [];
+			this.#ask([...this.#contacts.keys()]);
 		} catch {
 			if (attempt === this.#attempt) this.#set('renewal', this.#now() + this.#jitterMs());
 		}
 	}
 
 	#send(message) { this.#sendText(JSON.stringify(message)); }
+
+	/* What is new of one's own words. */
+	#sayWords() {
+		const { state, status } = this.#words, said = this.#said;
+		const words = { state: state === said.state ? undefined : state, status: status === said.status ? undefined : status };
+		this.#said = this.#words;
+		if (words.state !== undefined || words.status !== undefined) this.#send({ type: 'update', ...words });
+	}
 
 	#sendText(text) {
 		try {
@@ -568,7 +581,7 @@ export class Presence extends EventTarget {
 			} catch (error) {
 				return this.#lose('protocol', error.message);
 			}
-			this.#takers[message.type]?.(message);
+			if (Object.hasOwn(this.#takers, message?.type)) this.#takers[message.type](message);
 			if (socket !== this.#socket) return; /* that was the end of it */
 		}
 	}
@@ -614,6 +627,7 @@ export class Presence extends EventTarget {
 		if (this.#isResuming) this.#beat(nowMs);
 		else this.#watchTheRest();
 		for (const [id, query] of this.#queries) this.#sendQuery(id, query);
+		this.#sayWords();
 		this.#plan();
 		this.#setLink('up', { isResumed: m.resumed });
 	}
@@ -675,9 +689,19 @@ export class Presence extends EventTarget {
 			return query.reject(new PresenceError(OF_ERROR[code] ?? code, message));
 		}
 		if (!this.#era && code === 'bad_message') return this.#end('rejected', message);
-		if (code === 'line_too_long') this.#mostUsers = this.#maxUsers = Math.ceil(this.#maxUsers / 2);
+		if (code === 'line_too_long') this.#askForLess(message);
 		if (!['bad_message', 'unknown_type', 'already_hello', 'forbidden', 'too_many_watches'].includes(code))
 			this.#lose(OF_ERROR[code] ?? code, message, retry_ms);
+	}
+
+	/* A server with a shorter line than is usual. */
+	#askForLess(message) {
+		this.#mostUsers = this.#maxUsers = Math.ceil(this.#maxUsers / 2);
+		for (const [id, { users, reject }] of this.#queries) {
+			if (users.length <= this.#maxUsers) continue;
+			this.#queries.delete(id);
+			reject(new PresenceError('protocol', message));
+		}
 	}
 
 	/* Nothing of a request is taken where one of its users is forbidden: which one, halves show. */

@@ -114,6 +114,19 @@ test('own words are sent once, and with each hello', async () => {
 	assert.throws(() => client.update({ state: 'offline' }), TypeError);
 });
 
+test('own words that change during a login are not lost', async () => {
+	const world = new World(), client = world.client({ state: 'away' }).start();
+	await settle();
+	await world.socket.open();
+	client.update({ state: 'busy', status: 'tea' });
+	client.update({ status: null });
+	world.socket.take();
+	await world.socket.say(welcome());
+	assert.deepEqual(world.socket.take(), [{ type: 'update', state: 'busy', status: null }]);
+	client.update({ state: 'busy' });
+	assert.deepEqual(world.socket.take(), []);
+});
+
 /* ---- truth ---- */
 
 test('a word holds for the timeout after the last byte, and then nobody knows', async () => {
@@ -172,7 +185,7 @@ test('only changes are told', async () => {
 	await socket.say({ type: 'presence', ...word('bob', 'offline', 5, { reason: 'timeout' }) });
 	await socket.say({ type: 'presence', ...word('bob', 'online', 4) }); // goes back: not in one run of a server
 	await socket.say({ type: 'presence', ...word('mallory', 'online') });
-	await socket.say({ type: 'a word of a later version' });
+	await socket.say({ type: 'a word of a later version' }, { type: '__proto__' }, 'null', '7');
 	assert.deepEqual(client.told, ['bob online online', 'bob online online', 'bob online busy', 'bob offline offline']);
 	assert.equal(client.contact('bob').reason, 'timeout');
 });
@@ -471,6 +484,22 @@ test('a query waits for a login, is asked again, and comes in parts', async () =
 	assert.deepEqual(client.contacts, []);
 });
 
+test('a query that is too long for the server is told so, and not asked for ever', async () => {
+	const { world, client, socket } = await alice({}, []);
+	const long = assert.rejects(client.query(Array.from({ length: 900 }, (_, i) => `u${i}`)), (e) => e.code === 'protocol');
+	const short = client.query(['bob']);
+	await settle();
+	await socket.say({ type: 'error', code: 'line_too_long', message: 'the line is over the limit' });
+	await long;
+	await world.pass(2000);
+	await world.socket.open();
+	await world.socket.say(welcome());
+	const queries = world.socket.take().filter((m) => m.type === 'query');
+	assert.deepEqual(queries.map((m) => m.users), [['bob']]);
+	await world.socket.say({ type: 'presences', id: queries[0].id, presences: [word('bob', 'away')] });
+	assert.equal((await short)[0].state, 'away');
+});
+
 test('a query may be forbidden, or stopped', async () => {
 	const { client, socket } = await alice({}, []);
 	const forbidden = assert.rejects(client.query('mallory'), (e) => e instanceof PresenceError && e.code === 'forbidden');
@@ -530,6 +559,24 @@ test('a session is renewed when nine tenths of its token are over', async () => 
 	await world.pass(1200);
 	assert.equal(made.length, 2);
 	assert.deepEqual(socket.take().filter((m) => m.type === 'update'), [{ type: 'update', token: made[1] }]);
+});
+
+test('whom a fresh token does not let it watch is not shown as known', async () => {
+	const world = new World(), client = world.client({ token: () => ({ token: 't', lifetimeMs: 20000 }) }).start();
+	client.watch(['bob', 'carol']);
+	const socket = await logIn(world, [word('bob', 'online'), word('carol', 'online')]);
+	await world.pass(18010);
+	const [update, watch] = socket.take();
+	assert.deepEqual([update.type, watch.users], ['update', ['bob', 'carol']]);
+	await socket.say({ type: 'error', code: 'forbidden', message: '', id: watch.id });
+	for (let i = 0; i < 2; i++) {
+		await world.pass(20);
+		const { id, users: [user] } = socket.take()[0];
+		await socket.say(user === 'bob' ? { type: 'watching', id, presences: [word('bob', 'online')] }
+			: { type: 'error', code: 'forbidden', message: '', id });
+	}
+	assert.deepEqual(client.contacts.map((c) => [c.truth, c.error]), [['online', null], ['unknown', 'forbidden']]);
+	assert.deepEqual(client.told, ['bob online online', 'carol online online', 'carol unknown online']);
 });
 
 test('a clock that is wrong is no harm where a token says when it was made', async () => {
