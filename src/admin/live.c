@@ -430,6 +430,7 @@ static void put_present(struct live *l, const struct table_counts *table, struct
 	bool is_ready = stats_is_ready(l->params.telemetry, reason);
 
 	put_text(to, "not_ready", is_ready ? NULL : reason);
+	put_text(to, "degraded", stats_degraded(l->params.telemetry));
 	put_key(to, "states");
 	buffer_append(to, "{", 1);
 	for (enum state i = 0; i < STATE_INVISIBLE; i++)

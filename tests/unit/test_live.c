@@ -4,6 +4,7 @@
 #include "support/cmocka_all.h"
 #include "support/failing_alloc.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -244,10 +245,17 @@ static void test_sums_and_the_present(void **state)
 	assert_true(json_is_true(json_object_get(worker, "stalled")));
 	json_decref(d);
 	atomic_store(&f->telemetry->workers[1].stalled, false);
+	atomic_store(&f->telemetry->store.fault, ENOSPC);
+	take(f, 1000);
+	d = newest(f);
+	assert_string_equal(json_string_value(json_object_get(d, "degraded")), "disk full");
+	json_decref(d);
+	atomic_store(&f->telemetry->store.fault, 0);
 	f->view.rss_bytes = -1;
 	take(f, 1000);
 	d = newest(f);
 	assert_true(json_is_null(json_object_get(d, "not_ready")));
+	assert_true(json_is_null(json_object_get(d, "degraded")));
 	assert_true(json_is_null(json_object_get(d, "rss_bytes")));
 	json_decref(d);
 }
