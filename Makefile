@@ -210,9 +210,11 @@ $(EXAMPLES): $(BUILD)/%: $(BUILD)/%.o $(BUILD)/libpresence.so
 	$(call say,LINK) $(CC) $(ALL_LDFLAGS) -o $@ $< -L$(BUILD) -Wl,-rpath,$(abspath $(BUILD)) -lpresence \
 		$(if $(findstring uv,$(notdir $@)),-luv) $(LDLIBS)
 
-.PHONY: install-libpresence
+.PHONY: install-libpresence install-libpresence-files
 LIBDIR ?= $(PREFIX)/lib
 install-libpresence: libpresence
+	$(MAKE) install-libpresence-files
+install-libpresence-files: # as it is built
 	install -D -m 644 include/presence.h '$(DESTDIR)$(PREFIX)/include/presence.h'
 	install -D -m 644 $(BUILD)/libpresence.a '$(DESTDIR)$(LIBDIR)/libpresence.a'
 	install -D -m 755 $(BUILD)/$(LIBPRESENCE_SONAME) '$(DESTDIR)$(LIBDIR)/$(LIBPRESENCE_SONAME)'
@@ -379,6 +381,7 @@ clean:
 
 help:
 	@echo 'make               build/release/presenced and presencectl'
+	@echo 'make libpresence   the client library: libpresence.so, libpresence.a'
 	@echo 'make run           install what it needs, build, start a server on its defaults'
 	@echo 'make demo          pull a cable, and see the watcher told: two hosts, one minute'
 	@echo 'make test          install what they need, run all tests (under 15 minutes)'

@@ -7,10 +7,11 @@
 
 #include "client/c/client.h"
 #include "client/c/stream.h"
+#include "wire/upgrade.h"
 
 #include <string.h>
 
-enum { IS_WEBSOCKET = 1, IS_WELCOME = 4, IS_RESUMED = 8 };
+enum { IS_WEBSOCKET = 1, IS_UPGRADED = 2, IS_WELCOME = 4, IS_RESUMED = 8 };
 
 struct told {
 	unsigned n;
@@ -62,6 +63,20 @@ static void welcome(struct presence *p, bool is_resumed, uint64_t now_ms)
 	link_connected(p);
 	link_line(p, line, sizeof(line) - 1, now_ms);
 	PROPERTY(p->link == PRESENCE_LINK_UP);
+}
+
+/* The server's answer to the request, so that what follows is frames. */
+static void upgrade(struct stream *s)
+{
+	struct buffer *out = stream_output(s), answer = {0};
+	struct upgrade upgrade;
+	struct ending ending;
+
+	PROPERTY(upgrade_parse(out->data, out->len, 0, &upgrade) == UPGRADE_COMPLETE);
+	upgrade_put_accept(&answer, &upgrade);
+	PROPERTY(stream_receive(s, answer.data, answer.len, &ending) == 0);
+	PROPERTY(stream_is_open(s));
+	buffer_free(&answer);
 }
 
 static void check_table(const struct presence *p)
@@ -126,6 +141,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PROPERTY(presence_query(p, users, 2, on_answer, &n_answers) == PRESENCE_OK);
 	PROPERTY(stream_new(&p->url, NULL, &s) == 0);
 	link_start(p, 1000);
+	if ((data[0] & IS_WEBSOCKET) && (data[0] & IS_UPGRADED))
+		upgrade(s);
 	if (data[0] & IS_WELCOME)
 		welcome(p, data[0] & IS_RESUMED, 1000);
 	else

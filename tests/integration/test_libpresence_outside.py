@@ -46,11 +46,18 @@ def test_the_manual_names_all_functions_and_errors():
     assert {name for name in errors if f"PRESENCE_ERROR_{name}" not in manual} == set() and len(errors) > 30
 
 
+def program_of_the_readme(url):
+    """The first C program in README's section on the library, with another server."""
+    text = (ROOT / "README.md").read_text().split("## In your program", 1)[1]
+    return re.search(r"```c\n(.*?)```", text, re.S).group(1).replace("tcp://127.0.0.1:7400", url)
+
+
 @pytest.mark.release_only
-def test_installed_it_is_found_by_pkg_config(tmp):
-    """Installed under a prefix, a stranger's program compiles, links either way and runs."""
-    made = subprocess.run(["make", "-s", "-C", ROOT, "install-libpresence", f"PREFIX={tmp}"], capture_output=True, text=True,
-                          env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
+def test_installed_it_is_found_by_pkg_config(tmp, start):
+    """Installed under a prefix, a stranger's program compiles, links either way and runs; so does README's."""
+    # Nothing is built anew: others are testing it at this moment.
+    made = subprocess.run(["make", "-s", "-C", ROOT, "install-libpresence-files", f"PREFIX={tmp}"], capture_output=True,
+                          text=True, env={k: v for k, v in os.environ.items() if not k.startswith("MAKE")})
     assert made.returncode == 0, made.stderr
     env = {**os.environ, "PKG_CONFIG_PATH": f"{tmp}/lib/pkgconfig", "LD_LIBRARY_PATH": f"{tmp}/lib"}
     program = tmp / "program.c"
@@ -65,6 +72,13 @@ def test_installed_it_is_found_by_pkg_config(tmp):
         assert subprocess.run([tmp / name], env=env, check=True, capture_output=True, text=True).stdout == "0.1.0\n"
     linked = subprocess.run(["ldd", tmp / "static"], check=True, capture_output=True, text=True).stdout
     assert "libpresence" not in linked
+    (tmp / "who.c").write_text(program_of_the_readme(start().url()))
+    flags = subprocess.run(["pkg-config", "--cflags", "--libs", "libpresence"], env=env, check=True, capture_output=True,
+                           text=True).stdout.split()
+    subprocess.run(["gcc", "-Wall", "-Wextra", "-Werror", tmp / "who.c", "-o", tmp / "who", *flags], check=True)
+    with subprocess.Popen(["stdbuf", "-oL", tmp / "who"], env=env, stdout=subprocess.PIPE, text=True) as who:
+        assert who.stdout.readline() == "bob is offline (unknown)\n"
+        who.kill()
     # C++ takes the header too.
     subprocess.run(["g++", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++", ROOT / "include/presence.h"], check=True)
 
