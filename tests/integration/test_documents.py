@@ -252,6 +252,19 @@ def test_every_metric_is_listed_and_the_reverse(server):
     assert sorted(named) == sorted((name, kind) for name, kind in types.items() if name not in counters)
 
 
+def test_every_endpoint_is_documented_and_the_reverse():
+    """test_api.py compares the description with the program; what browsers load is told of in words."""
+    paths = json.loads((ROOT / "etc/openapi.json").read_text())["paths"]
+    real = {(verb.upper(), path) for path, verbs in paths.items() for verb in verbs if verb != "parameters"}
+    asked = {(verb, path) for verb, path in real if re.match(r"/(v1/|\w+$)", path) and path != "/demo"}
+    assert len(asked) >= 12
+    man = set(re.findall(r"^\.It (GET|POST|DELETE) (/\S*)$", MAN_SERVER, re.M))
+    assert asked <= man <= real
+    readme = set(re.findall(r"`(GET|POST|DELETE) (/[^ ?`]*)", README))
+    assert readme <= real
+    assert asked - readme <= {("GET", path) for path in re.findall(r"`(/\w+)`", README)}
+
+
 def test_errors_of_the_admin_port():
     """Their codes and status, in the man page; and those that a path has of its own, in its description."""
     errors = {code: status for status, code in
