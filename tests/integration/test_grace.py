@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from support import tokens
+from support import stall, tokens
 from support.client import EMPTY, Closed
 from support.mode import IS_RELEASE, sized
 
@@ -56,6 +56,7 @@ def sessions(server, user="alice"):
 # ---- the end is told after it ---------------------------------------------------------------------
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("how", ["closed", "reset"])
 def test_end_is_told_after_it(begin, how):
     server, watcher, hello = begin()
@@ -81,6 +82,7 @@ def test_end_is_told_after_it(begin, how):
     assert (counters[f"ended_{how}"], counters["grace_over"], counters["resumed"]) == (1, 1, 0)
 
 
+@pytest.mark.alone
 def test_silence_waits_longer(begin):
     server, watcher, hello = begin()
     alice = hello("alice", "phone", heartbeat_ms=100)
@@ -366,6 +368,34 @@ def test_a_frozen_connection_gives_its_watches_up(begin, clients):
     new, users = resume(clients, server, secret)
     assert sorted(users) == sorted(names)
     new.beat()
+
+
+def test_a_worker_that_does_not_answer_is_not_waited_for(begin, clients):
+    """The session goes on all the same; what it watched has to be asked for again."""
+    server, watcher, hello = begin(GRACE="60s", WORKERS=3)
+    before = [w["sessions"] for w in server.stats()["workers"]]
+    alice = hello("alice", "phone", state="busy")
+    watcher.event("alice", "busy")
+    alice.watch("bob")
+    after = [w["sessions"] for w in server.stats()["workers"]]
+    worker = next(i for i in range(3) if after[i] > before[i])
+    message = None
+    with stall.frozen(server, f"worker-{worker}"):
+        for _ in range(20):  # some of which the frozen one is to accept
+            new, began = clients(server), time.monotonic()
+            new.send(type="hello", v=1, user="alice", resume=alice.welcome["resume"])
+            new.raw(b"\n")
+            message = new.maybe(2.0)
+            if message:
+                break
+        assert message["type"] == "welcome" and message["resumed"] is False
+        assert 0.99 <= message.at - began <= 1.5 if IS_RELEASE else message.at - began >= 0.99
+        assert message["session"] == alice.welcome["session"]
+        assert new.recv() == EMPTY
+        assert new.watch("bob")[0]["user"] == "bob"
+        assert server.counters()["resume_late"] == 1
+    server.wait_stats(lambda s: s["sessions"] == 2)
+    watcher.beat()
 
 
 def test_watches_are_asked_for_again(start, clients):
