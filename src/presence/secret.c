@@ -4,7 +4,6 @@
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
-#include <stdio.h>
 #include <string.h>
 
 static int make_mac(const unsigned char *key, uint64_t name, unsigned char ret[SECRET_MAC_LEN])
@@ -23,13 +22,18 @@ static int make_mac(const unsigned char *key, uint64_t name, unsigned char ret[S
 
 int secret_make(const unsigned char key[SECRET_KEY_LEN], uint64_t name, char ret[SECRET_TEXT_MAX])
 {
+	static const char digits[] = "0123456789abcdef";
 	unsigned char mac[SECRET_MAC_LEN];
 	int err = make_mac(key, name, mac);
 	if (err)
 		return err;
-	char *to = ret + snprintf(ret, SECRET_TEXT_MAX, "%016llx", (unsigned long long)name);
-	for (unsigned i = 0; i < SECRET_MAC_LEN; i++)
-		to += snprintf(to, 3, "%02x", mac[i]);
+	for (unsigned i = 0; i < SECRET_NAME_DIGITS; i++)
+		ret[i] = digits[name >> (60 - 4 * i) & 15];
+	for (unsigned i = 0; i < SECRET_MAC_LEN; i++) {
+		ret[SECRET_NAME_DIGITS + 2 * i] = digits[mac[i] >> 4];
+		ret[SECRET_NAME_DIGITS + 2 * i + 1] = digits[mac[i] & 15];
+	}
+	ret[SECRET_LEN] = '\0';
 	return 0;
 }
 

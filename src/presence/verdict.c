@@ -113,6 +113,8 @@ static struct cause cause_of_timeout(struct table *t, struct stripe *st, const s
 	return cause;
 }
 
+enum { ORDINARY_LATENESS_MS = 200 };
+
 /* A silent session goes into its grace: PARTED. EXPIRED where there was no memory for it, ALIVE where its owner has stamped
  * it just now. */
 static int part(struct table *t, struct actor *a, struct stripe *st, struct session *s,
@@ -121,6 +123,11 @@ static int part(struct table *t, struct actor *a, struct stripe *st, struct sess
 	struct cause cause = cause_of_timeout(t, st, s, (uint32_t)now.mono_ms - stamp, now);
 	if (!grace_begin(t, a, st, s, REASON_TIMEOUT, &cause, now))
 		return VERDICT_EXPIRED;
+	/* The grace is over within a scan of its end, as the timeout was: the two don't add up. What is more than the scan's
+	 * and the hearing's share was a stall, and is no part of it. */
+	uint32_t late = (uint32_t)now.mono_ms - stamp, most = t->params.grace_ms / 4;
+	if (late <= ORDINARY_LATENESS_MS)
+		s->keep->deadline -= late < most ? late : most;
 	/* Swapped, as in grant(). */
 	if (!atomic_compare_exchange_strong_explicit(session_stamp(t, s), &stamp, s->keep->deadline,
 		    memory_order_relaxed, memory_order_relaxed)) {
