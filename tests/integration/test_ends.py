@@ -209,7 +209,8 @@ def test_scan_interval_is_a_setting(start, clients):
 
 def test_everything_returns_to_baseline(start, clients):
     """Logins and ends of every kind: no session, watch, descriptor or memory stays behind."""
-    server = start(WORKERS=2, HEARTBEAT_MIN="50ms", REMEMBER=100)
+    # The log of events and the histories fill to bounds of their own.
+    server = start(WORKERS=2, HEARTBEAT_MIN="50ms", REMEMBER=100, EVENT_LOG=0, HISTORY=0)
 
     def round_of(n):
         for i in range(n):
