@@ -5,7 +5,7 @@ import { headline, knowledge } from './history.js';
 import { Unauthorized, askJson } from './live.js';
 import { REASONS, ago, clock, duration, full } from './words.js';
 
-const FRESH_MS = 2000;
+const FRESH_MS = 1000;
 const MATCHES_MAX = 12, PAGES_MAX = 20;
 
 const path_of = (user) => `/v1/users/${encodeURIComponent(user)}`;
