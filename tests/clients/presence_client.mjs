@@ -1,12 +1,13 @@
 // The client program around presence.js, as tests/support/scenario.py describes it. Usage: node presence_client.mjs
-// The package "ws" is where NODE_PATH says.
+// The package "ws" is where NODE_PATH says; with an argument, "global", the WebSocket is Node's own.
 import { createRequire } from 'node:module';
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 
 import { Presence } from '../../src/client/js/presence.js';
 
-const WebSocket = createRequire(import.meta.url)('ws');
+const isGlobal = process.argv[2] === 'global';
+const WebSocket = isGlobal ? globalThis.WebSocket : createRequire(import.meta.url)('ws');
 
 const say = (said, fields = {}) =>
 	process.stdout.write(JSON.stringify({ said, at: Number(process.hrtime.bigint()) / 1e9, ...fields }) + '\n');
@@ -48,7 +49,7 @@ const commands = {
 		}
 		presence = new Presence(c.url, { user: c.user, device: c.device, state: c.state, status: c.status,
 			token: c.asks_token ? askToken : c.token, heartbeatMs: c.heartbeat_ms, connectTimeoutMs: c.connect_timeout_ms,
-			backoffFirstMs: c.backoff_first_ms, backoffMaxMs: c.backoff_max_ms, WebSocket: Trusting });
+			backoffFirstMs: c.backoff_first_ms, backoffMaxMs: c.backoff_max_ms, ...(isGlobal ? {} : { WebSocket: Trusting }) });
 		presence.addEventListener('contact', (event) => say('contact', contact(event.contact)));
 		presence.addEventListener('link', onLink);
 		presence.start();

@@ -33,11 +33,11 @@ def test_rules():
 # The scenarios
 
 
-def player(figure, door="ws", **more):
+def player(figure, door="ws", how={}, **more):
     def play(scenario, begin, where):
         settings = {"HEARTBEAT_MIN": "50ms", "WORKERS": 1, **more, **scenario.get("settings", {})}
         server = begin(LISTEN=f"{door}://127.0.0.1:0,unix://{where}/sock", **settings)
-        Runner(scenario, server, server.url(door), lambda name: program(name, where),
+        Runner(scenario, server, server.url(door), lambda name: program(name, where, **how),
                again=lambda: begin(LISTEN=",".join(server.urls), **settings), ca_file=settings.get("TLS_CERT"),
                tell=lambda text: figure(f"{scenario['name']}: {text}")).play()
 
@@ -50,6 +50,14 @@ def test_every_scenario(start, tmp, figure):
 
 def test_scenario_over_tls(start, tmp, figure):
     play_all(scenarios("doors")[:1], player(figure, "wss", **Certificate(tmp, "clients").settings()), start, tmp)
+
+
+def test_scenario_with_the_websocket_of_node_itself(start, tmp, figure):
+    """A global from version 22 on, and behind a flag before."""
+    flags = ["--experimental-websocket"] if int(run(node.NODE, "-p", "process.versions.node.split('.')[0]")) < 22 else []
+    if subprocess.run([node.NODE, *flags, "-e", "new WebSocket"], capture_output=True).returncode == 9:
+        pytest.skip("this Node.js has none, not even behind a flag")
+    play_all(scenarios("doors")[:1], player(figure, how={"flags": flags, "websocket": "global"}), start, tmp)
 
 
 # What is packed

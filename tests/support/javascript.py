@@ -12,9 +12,10 @@ from support.scenario import Program
 MODULE = node.ROOT / "src/client/js"
 
 
-def program(name, directory, namespace=None):
-    """A client program around presence.js; its WebSocket is that of Debian's node-ws."""
-    return Program([node.NODE, str(node.CLIENTS / "presence_client.mjs")], name, directory, namespace, environment())
+def program(name, directory, namespace=None, flags=(), websocket="ws"):
+    """A client program around presence.js; its WebSocket is that of Debian's node-ws, or "global", Node's own."""
+    command = [node.NODE, *flags, str(node.CLIENTS / "presence_client.mjs"), websocket]
+    return Program(command, name, directory, namespace, environment())
 
 
 def play_all(table, play, start, tmp):
