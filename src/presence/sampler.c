@@ -64,12 +64,12 @@ static bool look_at(struct stamps_chunk *chunk, struct seen *seen, uint32_t at, 
 {
 	/* Acquire: see session_changed(). */
 	uint16_t changes = atomic_load_explicit(&chunk->changes[at], memory_order_acquire);
-	uint32_t stamp = atomic_load_explicit(&chunk->stamps[at], memory_order_relaxed);
+	/* Acquire: the second look at the changes comes after it. */
+	uint32_t stamp = atomic_load_explicit(&chunk->stamps[at], memory_order_acquire);
 	if (LIKELY(changes == seen->changes[at] && stamp == seen->stamps[at]))
 		return false;
 	/* A stamp that another session has brought meanwhile comes with another number: looked at again, after it. Where
 	 * the change shows only the next time, the user is read anew then. */
-	atomic_thread_fence(memory_order_acquire);
 	uint16_t again = atomic_load_explicit(&chunk->changes[at], memory_order_relaxed);
 	bool is_changed = changes != seen->changes[at] || again != changes;
 	seen->stamps[at] = stamp;

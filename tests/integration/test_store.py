@@ -11,6 +11,7 @@ import time
 import pytest
 
 from support.client import Client
+from support.events import Follower
 from support.mode import PATIENCE, sized
 from support.server import run_to_end
 
@@ -152,6 +153,31 @@ def test_words_and_offline_users_are_there_again(start, clients, tmp):
     # A device that the server named comes back by that name.
     assert clients(second).hello("nameless", made_up[1]).welcome["resumed"] is True
     assert watcher.maybe(0.3) is None, "nobody was told anything"
+
+
+def test_followers_see_a_new_server_and_no_flood(start, clients, tmp):
+    """A stream of events goes on with `server` and a snapshot; that all come back is no event."""
+    settings = dict(STORE=tmp / "p.db", RESTART_GRACE="2s", HEARTBEAT="1s")
+    first = start(**settings)
+    crew = [clients(first).hello(f"u{i}", "d", state="busy" if i % 2 else "away") for i in range(50)]
+    follower = Follower(first).connect().until_live()
+    wait_saved(first)
+    end_of(first, signal.SIGKILL)
+    follower.close()
+    second = start(**settings)
+    follower.server, follower.seqs = second, {}  # which are a server's own
+    follower.connect().until(lambda f: f.is_live and f.states.count("live") == 2)
+    assert follower.states == ["server", "reset", "live"] * 2 and follower.resets[-1] == "other_server"
+    assert {u: p["state"] for u, p in follower.table.items()} == {f"u{i}": "busy" if i % 2 else "away" for i in range(50)}
+    n_events = second.counters()["events"]
+    for i in range(len(crew) - 1):
+        assert clients(second).hello(f"u{i}", "d").welcome["resumed"] is True
+    assert second.counters()["events"] == n_events
+    # The one who stays away is all there is to tell.
+    follower.until(lambda f: f.table["u49"]["state"] == "offline")
+    assert second.counters()["events"] == n_events + 1
+    assert follower.table["u49"]["reason"] == "timeout"
+    follower.close()
 
 
 def test_restart_twice_and_in_the_grace(start, clients, tmp):
