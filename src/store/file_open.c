@@ -2,6 +2,7 @@
 #include "store/file_private.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -198,6 +199,10 @@ static int open_database(struct store_file *f, bool is_frozen)
 		return -ENOMEM;
 	sqlite3_close(f->db);
 	f->db = NULL;
+	/* Made here for its owner only; SQLite would let all read it. What belongs to it takes after it. */
+	int fd = is_frozen ? -1 : open(f->path, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		close(fd);
 	int rc = sqlite3_open_v2(uri ? uri : f->path, &f->db,
 		flags | SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE, NULL);
 	free(uri);

@@ -13,7 +13,8 @@
 #include <unistd.h>
 
 enum {
-	TICK_MS = 800, /* and the transaction itself: within a second what is known is written */
+	TICK_MS =
+		600, /* and the transaction itself, and a sync now and then: within a second all is written */
 	BUSY_MS = 200, /* how long a tick waits for another process's lock */
 	BUSY_PATIENCE_MS = 5000, /* for so long a lock is no fault: backups and shells take it */
 	BUSY_LAST_MS = 5000, /* how long the last transaction waits for one */

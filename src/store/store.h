@@ -1,6 +1,6 @@
 /* The store: what survives a restart. When everybody was last seen and why, who is online, and with which devices.
  *
- * The file holds what the session table holds, to a second: every 0.8 s the store's thread looks over the table (and the feed)
+ * The file holds what the session table holds, to a second: every 0.6 s the store's thread looks over the table (and the feed)
  * for what moved, and writes it in one transaction. So a kill -9 costs at most the last second, and a start that reads the
  * file goes on where the last one ended: who was online is reconnecting for a while, who was offline is so
  * since then. Users whom the table forgets (PRESENCED_REMEMBER), the file forgets too.

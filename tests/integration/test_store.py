@@ -248,6 +248,7 @@ def test_the_shell_reads_it(start, clients, tmp):
     subprocess.run(["sqlite3", path, f".backup {copy}"], check=True)
     assert rows(copy, "SELECT user FROM users") == [("alice",)]
     assert rows(path, "PRAGMA user_version") == [(1,)]
+    assert {os.stat(f"{path}{part}").st_mode & 0o777 for part in ("", "-wal", "-shm")} == {0o600}
     stats = server.stats()["store"]
     assert stats["fault"] is None and stats["last_error"] is None and stats["batches"] >= 2 and stats["rows"] >= 1
     assert stats["lag_ms"] < sized(2000, 10000) and stats["batch_ms"]["max"] >= 0
