@@ -10,10 +10,12 @@
 #include <netdb.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -348,6 +350,57 @@ static void writing_to_who_is_gone_raises_no_signal(void **state)
 	listen_end(&l);
 }
 
+static void on_alarm(int number)
+{
+	(void)number;
+}
+
+static void run_ends_with_a_signal(void **state)
+{
+	const struct itimerval soon = {
+		.it_value = {.tv_usec = 20000}, .it_interval = {.tv_usec = 20000}};
+	const struct itimerval never = {.it_value = {.tv_sec = 0}};
+	struct sigaction action = {.sa_handler = on_alarm}, before;
+	struct presence_options options = plain;
+	struct presence *p;
+
+	(void)state;
+	/* It waits for addresses that nobody looks up. */
+	options.url = "tcp://presence.example";
+	options.on_resolve = on_resolve;
+	options.arg = (char[64]){0};
+	assert_int_equal(presence_new(&options, &p), PRESENCE_OK);
+	sigaction(SIGALRM, &action, &before);
+	setitimer(ITIMER_REAL, &soon, NULL);
+	assert_int_equal(presence_run(p, -1), PRESENCE_ERROR_INTERRUPTED);
+	setitimer(ITIMER_REAL, &never, NULL);
+	sigaction(SIGALRM, &before, NULL);
+	presence_free(p);
+}
+
+static void run_in_a_callback(
+	struct presence *p, const struct presence_link_event *event, void *arg)
+{
+	(void)event;
+	*(enum presence_error *)arg = presence_run(p, 0);
+	presence_ready(p, PRESENCE_READABLE); /* nothing */
+}
+
+static void run_is_not_for_callbacks(void **state)
+{
+	struct presence_options options = plain;
+	enum presence_error error = PRESENCE_OK;
+	struct presence *p;
+
+	(void)state;
+	options.on_link = run_in_a_callback;
+	options.arg = &error;
+	assert_int_equal(presence_new(&options, &p), PRESENCE_OK);
+	presence_start(p);
+	assert_int_equal(error, PRESENCE_ERROR_BUSY);
+	presence_free(p);
+}
+
 static void run_ends_with_its_time(void **state)
 {
 	struct presence *p;
@@ -372,6 +425,8 @@ int main(void)
 		cmocka_unit_test(names_are_the_applications_where_it_wants),
 		cmocka_unit_test(a_tcp_socket),
 		cmocka_unit_test(writing_to_who_is_gone_raises_no_signal),
+		cmocka_unit_test(run_ends_with_a_signal),
+		cmocka_unit_test(run_is_not_for_callbacks),
 		cmocka_unit_test(run_ends_with_its_time),
 	};
 

@@ -147,7 +147,7 @@ static int look_up(const struct server_url *url, int flags, struct addrinfo **re
 static void resolve(struct presence *p, uint64_t now_ms)
 {
 	struct addrinfo *list = NULL;
-	int err = look_up(&p->url, AI_NUMERICHOST, &list);
+	int err = look_up(&p->url, AI_NUMERICHOST, &list), system_error = 0;
 
 	if (err != 0 && p->options.on_resolve) {
 		p->awaits_addresses = true;
@@ -158,6 +158,7 @@ static void resolve(struct presence *p, uint64_t now_ms)
 	}
 	if (err != 0) {
 		err = look_up(&p->url, 0, &list);
+		system_error = err == EAI_SYSTEM ? errno : 0;
 		now_ms = presence_now(); /* the one place where time may have passed */
 		link_dialing(p, now_ms);
 	}
@@ -165,7 +166,7 @@ static void resolve(struct presence *p, uint64_t now_ms)
 		link_lost(p,
 			&(struct ending){.error = err == EAI_MEMORY ? PRESENCE_ERROR_MEMORY
 								    : PRESENCE_ERROR_RESOLVE,
-				.system_error = err == EAI_SYSTEM ? errno : 0,
+				.system_error = system_error,
 				.detail = gai_strerror(err)},
 			now_ms);
 		return;
