@@ -244,7 +244,8 @@ def test_every_counter_has_a_help_and_is_listed():
     assert re.findall(r"^\.It Li (\w+)\n(.*)$", listed, re.M) == counters
 
 
-def test_every_metric_is_listed_and_the_reverse(server):
+def test_every_metric_is_listed_and_the_reverse(start, tmp):
+    server = start(STORE=tmp / "presence.db")
     types = dict(re.findall(r"^# TYPE presenced_(\w+) (\w+)$", server.get("/metrics")[1], re.M))
     counters = {f"{name}_total" for name in server.counters()}
     listed = MAN_SERVER.split("\n.Sh METRICS\n")[1].split("\n.Sh ")[0]
