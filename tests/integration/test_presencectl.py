@@ -491,8 +491,10 @@ def test_reader_that_goes_away(server, login):
     assert (done.returncode, done.stdout.count("\n"), done.stderr) == (0, 1, "")
 
 
-def test_output_that_can_not_be_written(server):
+def test_output_that_can_not_be_written(server, login, name):
+    login("written")
     with open("/dev/full", "w", encoding="utf-8") as full:
-        for args in (["stats"], ["--help"], ["--version"]):
+        for args in (["stats"], ["--help"], ["--version"], ["list"], ["get", "bob"], ["why", "bob"], ["watch", "bob"],
+                     ["online", name("bob")], ["online", name("bob"), "--json"]):
             done = run_cli(*args, server=server, stdout=full)
             assert done.returncode == 74 and "No space left" in done.stderr, args
