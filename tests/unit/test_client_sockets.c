@@ -17,6 +17,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define WELCOME                                                                                    \
@@ -157,6 +158,42 @@ static void what_is_read_late_was_said_long_ago(void **state)
 	assert_int_equal(presence_link(p), PRESENCE_LINK_WAITING);
 	assert_int_equal(presence_last_error(p), PRESENCE_ERROR_SILENCE);
 	assert_int_equal(presence_contact(p, "bob")->truth, PRESENCE_UNKNOWN);
+	close(peer);
+	presence_free(p);
+	listen_end(&l);
+}
+
+/* A child that frees its copy of a client leaves the parent's connection, and its epoll, alone. */
+static void a_child_leaves_the_connection_alone(void **state)
+{
+	struct listener l;
+	struct presence *p;
+	char bytes[256];
+	int status;
+
+	(void)state;
+	listen_begin(&l);
+	struct presence_options options = {.size = sizeof(options), .url = l.url, .user = "alice"};
+	assert_int_equal(presence_new(&options, &p), PRESENCE_OK);
+	assert_int_equal(presence_start(p), PRESENCE_OK);
+	int peer = accept(l.fd, NULL, NULL);
+	assert_true(read(peer, bytes, sizeof(bytes)) > 0);
+	put(peer, WELCOME);
+	turn(p);
+	pid_t child = fork();
+	if (child == 0) {
+		bool is_well = presence_stop(p) == PRESENCE_ERROR_FORKED &&
+			       presence_link(p) == PRESENCE_LINK_STOPPED;
+		presence_free(p);
+		_exit(is_well ? 0 : 1);
+	}
+	assert_int_equal(waitpid(child, &status, 0), child);
+	assert_int_equal(status, 0);
+	assert_int_equal(recv(peer, bytes, sizeof(bytes), MSG_DONTWAIT), -1);
+	assert_int_equal(errno, EAGAIN);
+	assert_int_equal(presence_link(p), PRESENCE_LINK_UP);
+	assert_int_equal(presence_update(p, PRESENCE_STATE_BUSY, NULL), PRESENCE_OK);
+	assert_true(read(peer, bytes, sizeof(bytes)) > 0);
 	close(peer);
 	presence_free(p);
 	listen_end(&l);
@@ -420,6 +457,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(sockets_are_told_and_forgotten),
 		cmocka_unit_test(what_is_read_late_was_said_long_ago),
+		cmocka_unit_test(a_child_leaves_the_connection_alone),
 		cmocka_unit_test(the_first_address_that_answers_wins),
 		cmocka_unit_test(no_address_is_an_error),
 		cmocka_unit_test(names_are_the_applications_where_it_wants),
