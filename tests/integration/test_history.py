@@ -125,6 +125,22 @@ def test_a_timeout_after_a_standstill(start, clients):
     assert abs(evidence["last_byte_ms"] + 1200 + evidence["granted_ms"] + evidence["late_ms"] - last["at_ms"]) <= 1
 
 
+def test_in_a_grace_the_end_is_the_true_one(start, clients):
+    """It is told later, and noted as it was."""
+    server = start(HEARTBEAT_MIN="50ms", GRACE="500ms")
+    began = now_ms()
+    clients(server).hello("bob").close()
+    clients(server).hello("carol", heartbeat_ms=100)
+    for user, reason, socket_state, timeout in ("bob", "closed", "closed", 0), ("carol", "timeout", "open", 300):
+        last = history(server, user, 2)[0]
+        assert now_ms() - last["at_ms"] >= 500
+        assert timeout <= last["at_ms"] - began <= timeout + LATE
+        assert (last["reason"], last["evidence"]["socket"]) == (reason, socket_state)
+    evidence = last["evidence"]
+    assert evidence["expired_ms"] == last["at_ms"] >= evidence["heard_ms"] >= evidence["nominated_ms"]
+    assert abs(evidence["last_byte_ms"] + 300 + evidence["late_ms"] - last["at_ms"]) <= 1
+
+
 # ---- what is kept ---------------------------------------------------------------------------------
 
 
