@@ -110,8 +110,8 @@ static void forget_connection(struct session *s)
 }
 
 /* Bytes came after the verdict put it in its grace: a stamp that is not the one that the verdict made. Owner, whose the
- * stamps are. (Where timeout and grace are about equal they may make the same one, in one certain millisecond: then they
- * came too late, as by then they had.) */
+ * stamps are. (Where timeout and grace are about equal, bytes of one certain millisecond make that very stamp. They came
+ * behind the deadline, so that not to see them is no false word.) */
 static bool was_heard_in_grace(struct table *t, const struct session *s)
 {
 	return is_in_grace(s) &&
