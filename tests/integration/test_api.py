@@ -460,6 +460,39 @@ def test_metrics_say_what_stats_say(start, clients):
         assert got["presenced_limit", f'name="{limit}"'] == value
 
 
+@pytest.mark.alone
+def test_event_latency_is_that_of_each_line(start, clients, figure):
+    """Of each line that a watcher took at once, from the change on, whichever workers the two are at."""
+    server = start(WORKERS=2, HEARTBEAT_MIN="50ms")
+    watchers = [clients(server).hello(f"watcher.{i}") for i in range(8)]
+    for watcher in watchers:
+        watcher.watch("bob", "carol")
+    bob = clients(server).hello("bob")
+    for i in range(20):
+        bob.update(status=str(i))
+    clients(server).hello("carol", heartbeat_ms=50)  # falls silent: that one is the watchdog's to tell
+    for watcher in watchers:
+        while watcher.event()["reason"] != "timeout":
+            pass
+    api = Api(server)
+    api.kick("bob")  # and this the admin thread's
+    for watcher in watchers:
+        watcher.event("bob", "offline", "kicked")
+    end = time.monotonic() + PATIENCE
+    while True:  # it is recorded behind the write, so a moment later than it is heard
+        got = samples(metrics(server))
+        count, total = (sum(got[f"presenced_event_latency_seconds_{part}", f'worker="{w}"'] for w in range(2))
+                        for part in ("count", "sum"))
+        if count == got["presenced_events_delivered_total", None] >= 8 * 4:
+            break
+        assert time.monotonic() < end
+    figure(f"{count:.0f} lines, {total / count * 1e6:.0f} us after their change at the mean")
+    assert 0 < total / count < sized(0.02, 1)
+    slowest = max(w["event_ms"]["max"] for w in server.stats()["workers"])
+    assert 0 < slowest < sized(100, 5000)
+    api.http.close()
+
+
 def test_histograms_add_up(server):
     got = samples(metrics(server))
     series = {}
