@@ -80,7 +80,7 @@ def test_installed_it_is_found_by_pkg_config(tmp, start):
         assert who.stdout.readline() == "bob is offline (unknown)\n"
         who.kill()
     # C++ takes the header too.
-    subprocess.run(["g++", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++", ROOT / "include/presence.h"], check=True)
+    subprocess.run(["clang", "-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-x", "c++", ROOT / "include/presence.h"], check=True)
 
 
 class Example:
