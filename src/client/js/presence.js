@@ -66,6 +66,13 @@ function checkText(name, text, min, max) {
 
 const checkUsers = (users) => (typeof users === 'string' ? [users] : [...users]).map((user) => checkText('user', user, 1, 128));
 
+/* A wait of none would be a client that hammers. */
+function checkMs(options, name, otherwise) {
+	const ms = options[name] ?? otherwise;
+	if (ms !== undefined && !(Number.isInteger(ms) && ms > 0)) throw new RangeError(`${name} must be whole milliseconds, more than 0`);
+	return ms;
+}
+
 function checkWords({ state, status }) {
 	if (state !== undefined && !STATES.includes(state)) throw new TypeError(`state must be one of ${STATES.join(", ")}`);
 	if (status != null) checkText('status', status, 0, 256);
@@ -205,8 +212,9 @@ export class Presence extends EventTarget {
 		if (options.user == null && options.token == null) throw new TypeError('a user or a token is needed');
 		if (options.user != null) checkText('user', options.user, 1, 128);
 		if (options.device != null) checkText('device', options.device, 1, 64);
-		this.#options = { WebSocket: globalThis.WebSocket, connectTimeoutMs: 10000, backoffFirstMs: 4000,
-			backoffMaxMs: 30000, ...options, url };
+		this.#options = { ...options, url, WebSocket: options.WebSocket ?? globalThis.WebSocket,
+			heartbeatMs: checkMs(options, 'heartbeatMs', undefined), connectTimeoutMs: checkMs(options, 'connectTimeoutMs', 10000),
+			backoffFirstMs: checkMs(options, 'backoffFirstMs', 4000), backoffMaxMs: checkMs(options, 'backoffMaxMs', 30000) };
 		if (!this.#options.WebSocket) throw new TypeError('there is no WebSocket here: give one as an option');
 		this.#words = checkWords(options);
 		this.#system = { ...SYSTEM, ...options.system };

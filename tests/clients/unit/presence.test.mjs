@@ -32,7 +32,8 @@ test("what can't be is refused at once", () => {
 	assert.throws(make('ws://x/', { user: 'a', device: 'd'.repeat(65) }), RangeError);
 	assert.throws(make('ws://x/', { user: 'a', state: 'offline' }), TypeError);
 	assert.throws(make('ws://x/', { user: 'a', status: 's'.repeat(257) }), RangeError);
-	assert.throws(() => new Presence('ws://x/', { user: 'a', WebSocket: null }), TypeError);
+	for (const name of ['heartbeatMs', 'connectTimeoutMs', 'backoffFirstMs', 'backoffMaxMs'])
+		for (const value of [0, -1, NaN, Infinity, 1.5, '5']) assert.throws(make('ws://x/', { user: 'a', [name]: value }), RangeError);
 	assert.doesNotThrow(make('ws://x/', { user: 'ü'.repeat(64), status: '' }));
 	assert.doesNotThrow(make('wss://x/', { token: 't' }));
 });
@@ -237,6 +238,15 @@ test('what the server asks for is waited for', async () => {
 	assert.equal(world.sockets.length, 2);
 	await world.pass(4000); // and chance on top, for all are told the same
 	assert.equal(world.sockets.length, 3);
+});
+
+test('an option that is undefined is as one that is absent', async () => {
+	const world = new World(), waits = [];
+	const client = world.client({ backoffFirstMs: undefined, backoffMaxMs: undefined, connectTimeoutMs: undefined });
+	client.addEventListener('link', ({ link, retryInMs }) => link === 'waiting' && waits.push(retryInMs));
+	client.start();
+	await world.pass(10010);
+	assert.deepEqual(waits, [2000]);
 });
 
 test('retry() comes back now', async () => {
