@@ -120,8 +120,7 @@ static int claim(struct store_file *f)
 int file_begin(struct store_file *f)
 {
 	bool is_named_here = false;
-	int err = f->is_frozen ? file_complain(f, -EROFS, "it can't be written")
-			       : file_run(f, STATEMENT_BEGIN);
+	int err = f->is_frozen ? f->frozen_fault : file_run(f, STATEMENT_BEGIN);
 	if (err)
 		return err;
 	f->is_in_transaction = true;

@@ -35,14 +35,13 @@ struct file_params {
 	int busy_ms; /* how long a call waits for another process's lock */
 };
 
-/* Opens, or makes, the file; nothing is written to one that is there. '*ret' is set on failure too, unless memory was
+/* Opens, or makes, the file; nothing is written to one that is there. One that can be read and not written, for it or its disk
+ * is read-only, or full, is opened so: file_begin() says what is wrong. '*ret' is set on failure too, unless memory was
  * refused, for file_trouble(). */
 int file_open(const struct file_params *, struct store_file **ret);
 void file_close(struct store_file *); /* NULL is fine */
 bool file_is_open(const struct store_file *); /* to be written */
 const char *file_trouble(const struct store_file *); /* NULL is fine */
-/* It can be read only, and what a server left in its WAL is not seen. */
-bool file_is_frozen(const struct store_file *);
 /* Whether another file, or none, is at its path by now: what is written is written nowhere. */
 bool file_is_gone(const struct store_file *);
 void file_set_patience(struct store_file *, int busy_ms);

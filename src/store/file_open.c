@@ -245,6 +245,15 @@ static struct store_file *file_new(const struct file_params *params)
 	return f;
 }
 
+/* Where it can't be opened as usual, for a WAL can't be made beside it, but is whole without one. */
+static bool may_be_read(const struct store_file *f, int err)
+{
+	struct stat st;
+	if (err != -EROFS && err != -EACCES && err != -ENOENT && err != -ENOSPC)
+		return false;
+	return stat(f->wal_path, &st) < 0 || st.st_size == 0;
+}
+
 int file_open(const struct file_params *params, struct store_file **ret)
 {
 	struct store_file *f = file_new(params);
@@ -252,16 +261,17 @@ int file_open(const struct file_params *params, struct store_file **ret)
 		return -ENOMEM;
 	*ret = f;
 	int err = open_database(f, false);
-	if (err == -EROFS || err == -EACCES || err == -ENOENT) {
-		/* Perhaps it can be read at least; if not, the first word stands. */
+	if (may_be_read(f, err)) {
+		/* If not, the first word stands; if so, it is what a writer is told. */
 		char trouble[FILE_TROUBLE_MAX];
 		memcpy(trouble, f->trouble, sizeof(trouble));
-		if (open_database(f, true) == 0) {
-			file_note_identity(f);
-			return 0;
-		}
+		bool is_read = open_database(f, true) == 0;
 		memcpy(f->trouble, trouble, sizeof(trouble));
-		return err;
+		if (is_read)
+			file_note_identity(f);
+		/* SQLite does not always know why: a file that can be read is there. */
+		f->frozen_fault = err == -ENOENT ? -EROFS : err;
+		return is_read ? 0 : err;
 	}
 	if (!err)
 		err = prepare_statements(f);
@@ -291,11 +301,6 @@ void file_set_patience(struct store_file *f, int busy_ms)
 {
 	f->busy_ms = busy_ms;
 	sqlite3_busy_timeout(f->db, busy_ms);
-}
-
-bool file_is_frozen(const struct store_file *f)
-{
-	return f->is_frozen;
 }
 
 bool file_is_new(const struct store_file *f)

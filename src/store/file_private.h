@@ -42,6 +42,7 @@ struct store_file {
 	int busy_ms;
 	bool is_ours; /* claimed, or found to be */
 	bool is_frozen, is_new, is_in_transaction;
+	int frozen_fault; /* why it is frozen */
 	sqlite3 *db;
 	sqlite3_stmt *statements[STATEMENT_N];
 	dev_t dev, wal_dev; /* as they were opened; ino 0: not known yet */

@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+import random
 import re
 import signal
 import sqlite3
@@ -122,6 +123,31 @@ def test_restart_is_no_news(start, crowds, tmp, figure, how):
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
 def test_restart_is_no_news_to_five_thousand(start, crowds, tmp, figure, how):
     restarted_under_a_crowd(start, crowds, tmp, figure, how, sized(5000, 500))
+
+
+@pytest.mark.long
+def test_killed_again_and_again(start, crowds, tmp, figure):
+    """At any moment: in the grace, in the first writing of all, before anything was written."""
+    n, rounds, chance = sized(400, 60), 15, random.Random(7)
+    settings = dict(STORE=tmp / "presence.db", RESTART_GRACE="20s", HEARTBEAT="1s", MISSED_BEATS="10", WORKERS=2)
+    server = start(**settings)
+    url = server.url()
+    live = crowds(url, n=n, module="support.returning", back_ms=300)
+    live.wait_for("ready", timeout=60)
+    wait_saved(server)
+    before = live.dump(tmp / "before")
+    for _ in range(rounds):
+        end_of(server, signal.SIGKILL)
+        server = start(**{**settings, "LISTEN": url, "WORKERS": chance.choice([1, 2, 4])})
+        time.sleep(chance.choice([0, 0.05, chance.uniform(0, 2)]))  # the moment is what is tested
+    wait_until(lambda: server.stats()["sessions_in_grace"] == 0 and server.stats()["users_online"] == n, timeout=30)
+    wait_saved(server)
+    after = live.dump(tmp / "after")
+    assert after["offline"] == [] and after["events"] == before["events"]
+    assert rows(tmp / "presence.db", "PRAGMA integrity_check") == [("ok",)]
+    assert rows(tmp / "presence.db", "SELECT count(*), count(DISTINCT user) FROM devices") == [(n, n)]
+    assert server.counters()["store_skipped"] == 0
+    figure(f"killed {rounds} times under {n} clients: nobody told anything")
 
 
 def test_words_and_offline_users_are_there_again(start, clients, tmp):
@@ -301,27 +327,47 @@ def degraded(server):
 
 
 class Disk:
-    """A file system of the server's own, in a mount namespace of its own."""
+    """A file system of the test's own, in a mount namespace that a process of its own keeps."""
 
     def __init__(self, path, command):
         self.path = pathlib.Path(path)
         self.path.mkdir(exist_ok=True)
-        enter = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--mount"]
+        self.is_root = os.geteuid() == 0
+        enter = ["unshare", "--mount"] if self.is_root else ["unshare", "--user", "--map-root-user", "--mount"]
         if subprocess.run([*enter, "true"], capture_output=True).returncode != 0:
             pytest.skip("mount namespaces are refused, as root and in a user namespace")
-        self.wrap = [*enter, "sh", "-c", f'cd / && {command.format(self.path)} && exec "$@"', "sh"]
-        self.server = None
+        self.keeper = subprocess.Popen([*enter, "sh", "-c", f"cd / && {command.format(self.path)} && echo up && exec cat"],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        assert self.keeper.stdout.readline() == b"up\n"
+        user = [] if self.is_root else ["--user", "--preserve-credentials"]
+        self.wrap = ["nsenter", *user, f"--mount=/proc/{self.keeper.pid}/ns/mnt"]
 
     def run(self, *command):
-        user = [] if os.geteuid() == 0 else ["--user", "--preserve-credentials"]
-        return subprocess.run(["nsenter", *user, f"--mount=/proc/{self.server.pid}/ns/mnt", *command], check=False,
-                              capture_output=True)
+        return subprocess.run([*self.wrap, *command], check=False, capture_output=True)
+
+    def close(self):
+        self.keeper.stdin.close()
+        self.keeper.wait()
+        self.keeper.stdout.close()
 
 
-def test_disk_full(start, clients, tmp):
-    disk = Disk(tmp / "disk", "mount -t tmpfs -o size=400k tmpfs {}")
+@pytest.fixture
+def disks(start):  # which stops its servers first
+    begun = []
+
+    def begin(*args):
+        begun.append(Disk(*args))
+        return begun[-1]
+
+    yield begin
+    for disk in begun:
+        disk.close()
+
+
+def test_disk_full(start, clients, disks, tmp):
+    disk = disks(tmp / "disk", "mount -t tmpfs -o size=400k tmpfs {}")
     path = disk.path / "p.db"
-    server = disk.server = start(STORE=path, wrap=disk.wrap)
+    server = start(STORE=path, wrap=disk.wrap)
     clients(server).hello("before")
     wait_saved(server)
     disk.run("sh", "-c", f"cat /dev/zero > {disk.path}/fill")
@@ -343,24 +389,38 @@ def test_disk_full(start, clients, tmp):
     assert count.stdout == b"201\nok\n", count
 
 
-def test_disk_full_from_the_start(start, clients, tmp):
-    disk = Disk(tmp / "disk", "mount -t tmpfs -o size=8k tmpfs {0} && (cat /dev/zero > {0}/fill || true)")
-    server = disk.server = start(STORE=disk.path / "p.db", wrap=disk.wrap)
-    clients(server).hello("alice").beat()
-    server.wait_log('store can.t be written.*fault="disk full"')
-    assert degraded(server) == "disk full"
-    assert len(store_lines(server)) == 1, store_lines(server)
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_disk_full_from_the_start(start, clients, disks, tmp, how):
+    """What is there is read all the same."""
+    disk = disks(tmp / "disk", "mount -t tmpfs -o size=1m tmpfs {}")
+    settings = dict(STORE=disk.path / "p.db", wrap=disk.wrap)
+    first = start(**settings)
+    clients(first).hello("bob", "phone")
+    wait_saved(first)
+    end_of(first, how)
+    disk.run("sh", "-c", f"cat /dev/zero > {disk.path}/fill")
+    second = start(**settings)
+    assert user(second, "bob")["reconnecting"]
+    for i in range(60):
+        clients(second).hello(f"user{i}", status="x" * 250).beat()
+    second.wait_log('store can.t be written.*fault="disk full"')
+    assert degraded(second) == "disk full"
+    assert len(store_lines(second)) == 1, store_lines(second)
+    disk.run("rm", f"{disk.path}/fill")
+    second.wait_log("store is written again", timeout=15)
+    assert disk.run("sh", "-c", f"ls {disk.path} | grep -v '^p.db'").stdout == b"", "nothing was moved aside"
 
 
-def test_read_only(start, clients, tmp):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_read_only(start, clients, disks, tmp, how):
     """Last seen is read all the same; it is written once it can be."""
     path = tmp / "disk" / "p.db"
-    disk = Disk(tmp / "disk", "mount --bind {0} {0} && mount -o remount,ro,bind {0}")
+    disk = disks(tmp / "disk", "mount --bind {0} {0} && mount -o remount,ro,bind {0}")
     first = start(STORE=path)
     clients(first).hello("bob", "phone")
     wait_saved(first)
-    end_of(first, signal.SIGTERM)
-    second = disk.server = start(STORE=path, wrap=disk.wrap)
+    end_of(first, how)
+    second = start(STORE=path, wrap=disk.wrap)
     assert user(second, "bob")["reconnecting"]
     second.wait_log('store can.t be written.*fault=read-only')
     assert degraded(second) == "read-only"
@@ -370,6 +430,7 @@ def test_read_only(start, clients, tmp):
     second.wait_log("store is written again", timeout=15)
     wait_saved(second)
     assert [r[0] for r in rows(path, "SELECT user FROM users ORDER BY user")] == ["alice", "bob"]
+    assert not list(disk.path.glob("*.unread-*")) and not list(disk.path.glob("*.corrupt-*"))
 
 
 def test_unwritable_folder(start, clients, tmp):
