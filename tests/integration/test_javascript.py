@@ -118,6 +118,18 @@ def test_types_are_those_of_the_module():
     assert (set(exports), set(members)) == declared()
 
 
+@pytest.mark.parametrize("document", ["README.md", "src/client/js/README.md"])
+def test_examples_use_what_there_is(document, tmp):
+    _, members = declared()
+    text = (node.ROOT / document).read_text()
+    blocks = [b for b in re.findall(r"^```js\n(.*?)^```", text, re.M | re.S) if "resence" in b and "new WebSocket" not in b]
+    assert blocks
+    for block in blocks:
+        (tmp / "example.mjs").write_text(block)
+        run(node.NODE, "--check", str(tmp / "example.mjs"))
+        assert set(re.findall(r"\bpresence\.(\w+)\(", block)) <= members | {"addEventListener"}
+
+
 def test_types_compile(package):
     """A program in strict TypeScript that uses all of it; and what must be an error is one."""
     try:
