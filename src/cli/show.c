@@ -129,18 +129,32 @@ void show_append_state(struct buffer *b, const struct style *style, const struct
 	append_rest(b, style, s);
 }
 
+/* Behind 'len' bytes of a column of 'width'; one space at least. */
+static void end_column(struct buffer *b, size_t len, size_t width)
+{
+	buffer_printf(b, "%*s", (int)(len < width ? width - len : 1), "");
+}
+
 void show_append_row(struct buffer *b, const struct style *style, const struct shown *s)
 {
-	static const char spaces[] = "          ";
-	size_t width = sizeof("invisible");
+	/* Room for invisible, 10:31:04, and 59 min ago, with two spaces behind; what needs more takes it. */
+	enum { STATE_COLUMN = 11, TIME_COLUMN = 10, AGO_COLUMN = 12 };
+	size_t start;
 
 	show_append_word(b, style, s->state, s->state_len);
-	buffer_append(b, spaces, s->state_len < width ? width - s->state_len : 1);
+	end_column(b, s->state_len, STATE_COLUMN); /* its colour takes no room */
+	start = b->len;
 	if (s->at_ms >= 0)
 		when_append(b, style, s->at_ms);
 	else
 		buffer_append_string(b, "-");
-	buffer_append_string(b, "  ");
+	end_column(b, b->len - start, style->is_terminal && !style->is_utc ? TIME_COLUMN : 0);
+	start = b->len;
+	if (style->is_terminal) {
+		if (s->at_ms >= 0)
+			when_append_ago(b, style->now_ms - s->at_ms);
+		end_column(b, b->len - start, AGO_COLUMN);
+	}
 	text_append_name(b, s->user, s->user_len);
 	append_reason(b, s);
 	append_rest(b, style, s);

@@ -71,8 +71,12 @@ static void rows(void **state)
 {
 	(void)state;
 	assert_shows(show_append_row, &for_programs, carol,
-		"busy      2026-11-22T09:31:04.123Z  carol (update), \"in a \\\"call\\\"\", reconnecting\n");
-	assert_shows(show_append_row, &for_programs, dan, "offline   -  \"d an\" (never seen)\n");
+		"busy       2026-11-22T09:31:04.123Z carol (update), \"in a \\\"call\\\"\", reconnecting\n");
+	assert_shows(show_append_row, &for_programs, dan, "offline    - \"d an\" (never seen)\n");
+	assert_shows(show_append_row, &for_people, bob,
+		"\033[1moffline\033[0m    10:31:04  3 min ago   bob (timeout), last seen 10:30:34\n");
+	assert_shows(show_append_row, &for_people, dan,
+		"\033[1moffline\033[0m    -                     \"d an\" (never seen)\n");
 }
 
 static void nothing_of_a_server_reaches_a_terminal_raw(void **state)
