@@ -144,6 +144,8 @@ static const struct scale scale_us = {
 	.units_a_second = 1000000, .first = 4, .step = 2, .n = 9}; /* 16 us to 1 s */
 static const struct scale scale_lateness = {
 	.units_a_second = 1000, .first = 0, .step = 1, .n = 14}; /* 1 ms to 8 s */
+static const struct scale scale_absence = {
+	.units_a_second = 1000, .first = 8, .step = 2, .n = 10}; /* 256 ms to 18 h */
 static const struct scale scale_mistake = {
 	.units_a_second = 1000, .first = 0, .step = 1, .n = 11}; /* 1 ms to 1 s */
 static const struct scale scale_detection = {
@@ -200,6 +202,14 @@ static void put_histograms(struct buffer *to, const struct telemetry *t)
 		snprintf(label, sizeof(label), "worker=\"%u\",", i);
 		put_histogram(
 			to, "event_latency_seconds", label, &t->workers[i].event_us, &scale_us);
+	}
+	put_head(to, "absence_seconds",
+		"how long users that were offline by silence had been so when they came back",
+		"histogram");
+	for (unsigned i = 0; i < t->n_workers; i++) {
+		snprintf(label, sizeof(label), "worker=\"%u\",", i);
+		put_histogram(
+			to, "absence_seconds", label, &t->workers[i].absent_ms, &scale_absence);
 	}
 	put_head(to, "mistake_duration_seconds",
 		"from the end of a session by silence to the bytes that proved it wrong, where they "

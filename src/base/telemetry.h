@@ -22,6 +22,8 @@ struct worker_telemetry {
 	struct histogram
 		event_us; /* from a change to its line being the kernel's, of each line that was taken at once */
 	struct histogram
+		absent_ms; /* of each user that came back: how long it had been offline by silence */
+	struct histogram
 		mistake_ms; /* of each mistake, from the timeout's end to the bytes that prove it wrong */
 	_Atomic uint64_t sessions; /* that have a connection here */
 	_Atomic uint64_t connections;

@@ -515,6 +515,9 @@ int table_login(struct table *t, struct actor *a, const struct login *in, struct
 	enum reason reason =
 		result.session->state == STATE_INVISIBLE ? REASON_LOGOUT : REASON_LOGIN;
 	if (!look_equal(before, user_look(u))) {
+		if (before.state == STATE_OFFLINE && u->reason == REASON_TIMEOUT &&
+			in->now.wall_ms > u->at_ms)
+			result.absent_ms = in->now.wall_ms - u->at_ms;
 		struct cause cause = session_cause(t, st, result.session, reason, in->now);
 		user_tell(t, a, st, u, reason, &cause, in->now);
 	}

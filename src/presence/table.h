@@ -104,6 +104,7 @@ struct login_result {
 	_Atomic uint32_t *stamp; /* where the owning worker stores deadlines */
 	uint64_t id;
 	bool is_takeover; /* of a live session, or one in its grace */
+	uint64_t absent_ms; /* how long the user was offline, as told, by silence; 0: it was not */
 	bool is_resumed; /* it is the same session: that was in its grace, or was named by its secret */
 	bool has_secret; /* it was named so: whom it watched is in 'baggage' */
 	bool is_baggage_late; /* or comes: see table_claim_baggage() */

@@ -98,6 +98,8 @@ static bool log_in(struct worker *w, struct connection *c, const struct message 
 	c->u.live.stamp = result.stamp;
 	c->u.live.session = result.session;
 	worker_add_session(w, 1);
+	if (result.absent_ms > 0)
+		histogram_record(&w->telemetry->absent_ms, result.absent_ms);
 	if (c->stage == STAGE_FRAMES && m->wants_pings)
 		worker_set_alarm(w, c, ALARM_PING, w->now.mono_ms + timeout_ms - timeout_ms / 3);
 	log_debug("session began", LOG_STR("user", user.text, user.len),

@@ -500,7 +500,7 @@ def test_histograms_add_up(server):
         if name.endswith("_bucket"):
             worker, le = re.fullmatch(r'(worker="\d+")?,?le="([^"]+)"', labels).groups()
             series.setdefault((name[:-7], worker), []).append((float(le), value))
-    assert len(series) == 3 + 2 * 3  # of two workers: loops, events, mistakes
+    assert len(series) == 3 + 2 * 4  # of two workers: loops, events, absences, mistakes
     for (name, worker), buckets in series.items():
         assert buckets == sorted(buckets) and len({le for le, _ in buckets}) == len(buckets) > 5
         assert [n for _, n in buckets] == sorted(n for _, n in buckets)

@@ -181,6 +181,32 @@ def test_mistakes_are_counted(start, clients):
     assert sum(map(int, re.findall(r"presenced_mistake_duration_seconds_count\S* (\d+)", text))) == 1
 
 
+def test_absences_are_measured(start, clients):
+    """How long somebody was shown offline who came back: of those whom silence ended, and of no others."""
+    server = start(HEARTBEAT_MIN="50ms", WORKERS=2)
+
+    def absences():
+        text = server.get("/metrics")[1]
+        return tuple(sum(map(float, re.findall(rf"presenced_absence_seconds_{part}\S* (\S+)", text)))
+                     for part in ("count", "sum"))
+
+    bob = clients(server).hello("bob")
+    bob.watch("alice")
+    alice = clients(server).hello("alice", heartbeat_ms=50)
+    bob.event("alice", "online")
+    gone = bob.event("alice", "offline", "timeout")
+    assert absences() == (0, 0)
+    time.sleep(0.2)
+    alice = clients(server).hello("alice")
+    back = bob.event("alice", "online")
+    assert absences() == (1, pytest.approx((back["at_ms"] - gone["at_ms"]) / 1000))
+    clients(server).hello("alice", "another device")
+    alice.bye()
+    clients(server).hello("carol").bye()
+    clients(server).hello("carol")
+    assert absences()[0] == 1
+
+
 def test_watchers_own_end_is_clean(login, name, bob):
     """A watcher that goes while events are on their way to it."""
     alice = login("alice")
