@@ -132,6 +132,31 @@ def test_a_new_start_begins_again(start, clients, follow):
     assert follower.states == ["server", "reset", "live"] * 2
 
 
+def test_a_restart_with_a_store_paints_nobody_offline(start, clients, follow, tmp):
+    """One `server` event and no flood: who was online is so still, and comes back without an event."""
+    users = [f"u{i}" for i in range(20)]
+    server = start(STORE=f"{tmp}/presence.db")
+    for user in users:
+        clients(server).hello(user, "phone")
+    follower = follow(server)
+    assert set(follower.table) == set(users)
+    server.stop()
+    server = start(STORE=f"{tmp}/presence.db")
+    follower.close()
+    follower.server = server
+    follower.connect().until(lambda f: f.resets[-1] == "other_server" and f.is_live)
+    assert follower.states == ["server", "reset", "live"] * 2
+    assert set(follower.table) == set(users)
+    assert all(told["state"] == "online" and told["reconnecting"] for told in follower.table.values())
+    n = follower.n_events
+    for user in users:
+        clients(server).hello(user, "phone")
+    clients(server).hello("fresh")
+    follower.until(follower.seen("fresh", "online"))
+    assert follower.n_events == n + 1
+    assert_same(follower, server)
+
+
 def test_filters(start, clients, follow):
     server = start()
     odd = "a,b%2Fc d"

@@ -146,6 +146,8 @@ class Follower:
         else:
             self.states.append(kind)
         if kind == "server":
+            if self.server_event and self.server_event["server"] != data["server"]:
+                self.seqs = {}  # another start: other numbers
             self.server_event = data
         elif kind == "reset":
             assert self.cursor == ""
