@@ -46,7 +46,7 @@ def test_slow_reader_costs_no_memory_by_time(start, clients):
         rounds, allowed_kb = 30, None
     else:
         rounds, allowed_kb = 100, 1024
-    server = start(WORKERS=2)
+    server = start(WORKERS=2, EVENT_LOG=0, HISTORY=0)  # those fill to a bound of their own
     bob = clients(server, rcvbuf=4096).hello("bob")
     bob.watch(*[f"u{i}" for i in range(N_USERS)])
     users = crank(server, clients, rounds)
