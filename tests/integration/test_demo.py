@@ -138,7 +138,7 @@ def test_tabs_of_one_user_are_devices(visit, browser, demo):
     assert up(tab).run("presence.self.device") == devices[0]
     tab.call("Page.navigate", url="about:blank")
     tab.wait("window.presence === undefined && document.readyState === 'complete'")
-    tab.run("history.back()")
+    tab.run("void setTimeout(() => history.back())")
     assert up(tab).run("presence.self.device") == devices[0], "as it was left"
 
     tab.call("Runtime.evaluate", expression="void window.open('/demo?as=alice')", userGesture=True)

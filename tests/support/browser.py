@@ -27,6 +27,10 @@ FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-
 WORDS = 4 * PATIENCE  # until the browser has started and answers
 
 
+class Navigated(AssertionError):
+    """The page went elsewhere while it was asked."""
+
+
 class Browser:
     def __init__(self, profile, *flags):
         self._numbers, self._answers, self._pages = itertools.count(1), {}, {}
@@ -86,6 +90,8 @@ class Browser:
         with self._changed:
             assert self._changed.wait_for(lambda: number in self._answers or self._is_over, WORDS), method
             answer = self._answers.pop(number, None)
+        if answer and "navigated" in answer.get("error", {}).get("message", ""):
+            raise Navigated(method)
         assert answer and "error" not in answer, (method, answer)
         return answer["result"]
 
@@ -145,10 +151,14 @@ class Page:
         assert "exceptionDetails" not in done, done
         return done["result"].get("value")
 
+    def _is_true(self, script):
+        with contextlib.suppress(Navigated):
+            return self.call("Runtime.evaluate", expression=f"Boolean({script})")["result"].get("value") is True
+
     def wait(self, script, patience=WORDS):
         """Until the expression is true; while the page is loaded it may throw."""
         end = time.monotonic() + patience
-        while self.call("Runtime.evaluate", expression=f"Boolean({script})")["result"].get("value") is not True:
+        while not self._is_true(script):
             assert time.monotonic() < end, (script, self.text()[:2000], self.complaints)
             time.sleep(0.05)
 
