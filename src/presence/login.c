@@ -521,7 +521,7 @@ int table_login(struct table *t, struct actor *a, const struct login *in, struct
 		struct cause cause = session_cause(t, st, result.session, reason, in->now);
 		user_tell(t, a, st, u, reason, &cause, in->now);
 	}
-	bool is_crowded = stripe_data(st)->n_users > stripe_data(st)->n_buckets;
+	bool is_crowded = stripe_is_crowded(st);
 	lock_release(&st->lock);
 
 	luggage_free(t, &l);

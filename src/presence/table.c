@@ -325,7 +325,7 @@ void stripe_tidy(struct stripe *st)
 	uint32_t n_old = stripe_data(st)->n_buckets;
 	lock_release(&st->lock);
 	uint32_t n_new = n_old;
-	while (n_new < n_users && n_new < UINT32_C(1) << USER_HASH_BITS)
+	while (n_new < n_users / USERS_A_BUCKET && n_new < UINT32_C(1) << USER_HASH_BITS)
 		n_new *= 2;
 	while (n_new > BUCKETS_MIN && n_new / 8 > n_users)
 		n_new /= 2;
@@ -531,7 +531,7 @@ int table_watch(struct table *t, struct actor *a, unsigned worker, const char *u
 	struct user *u = user_enter(t, st, &candidate);
 	u->interest |= UINT64_C(1) << worker;
 	user_snapshot(t, st, u, now, ret);
-	bool is_crowded = stripe_data(st)->n_users > stripe_data(st)->n_buckets;
+	bool is_crowded = stripe_is_crowded(st);
 	lock_release(&st->lock);
 
 	free(candidate);

@@ -223,6 +223,15 @@ static inline struct stripe_data *stripe_data(struct stripe *st) REQUIRES(st->lo
 	return &st->guarded;
 }
 
+/* Half the memory of a bucket a user, and a lookup follows two links more at most, where it is made at all: at a login, a
+ * watch, an end. */
+enum { USERS_A_BUCKET = 2 };
+
+static inline bool stripe_is_crowded(struct stripe *st) REQUIRES(st->lock)
+{
+	return stripe_data(st)->n_users / USERS_A_BUCKET > stripe_data(st)->n_buckets;
+}
+
 static inline struct stripe *stripe_of_id(struct table *t, uint64_t id)
 {
 	return &t->stripes[id & (N_STRIPES - 1)];

@@ -174,7 +174,7 @@ int table_restore(struct table *t, struct actor *a, const struct restored_user *
 		know_user(st, u, in);
 		spent = user_settle(t, st, u);
 	}
-	bool is_crowded = stripe_data(st)->n_users > stripe_data(st)->n_buckets;
+	bool is_crowded = stripe_is_crowded(st);
 	lock_release(&st->lock);
 
 	newcomers_free(t, newcomers, n);

@@ -10,7 +10,7 @@ from credentials import SECRET
 from support import costs
 from web import Web, dial
 
-pytestmark = pytest.mark.release_only
+pytestmark = [pytest.mark.release_only, pytest.mark.alone]
 
 N_FIRST = 300  # what is allocated once, or for a few, is no session's
 N = 5000

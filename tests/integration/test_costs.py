@@ -7,7 +7,7 @@ import pytest
 
 from support import costs
 
-pytestmark = pytest.mark.release_only
+pytestmark = [pytest.mark.release_only, pytest.mark.alone]
 
 N_SESSIONS = 5000
 BYTES_PER_SESSION = 256  # with ids of 16 bytes
