@@ -76,6 +76,7 @@ def press(page, what):
 # Tabs
 
 
+@pytest.mark.tight
 def test_two_tabs_and_a_pulled_cable(visit, demo, figure):
     """The other tab is told, this one knows that it does not know, and nobody closed a connection."""
     alice, bob = visit("alice"), visit("bob")

@@ -13,6 +13,8 @@ TRANSPORTS = ["tcp://127", "tcp://[::1]", "unix"]
 HEARTBEAT_MS = sized(100, 300)
 TIMEOUT = 3 * HEARTBEAT_MS / 1000
 
+pytestmark = pytest.mark.tight
+
 
 @pytest.fixture
 def bob(login, name):

@@ -136,6 +136,7 @@ def test_anything_else_first(server, clients, first):
     client.ended("fin")
 
 
+@pytest.mark.tight
 def test_hello_too_late(start, clients):
     server = start(HELLO_TIMEOUT="300ms")
     client = clients(server)

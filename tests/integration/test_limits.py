@@ -122,6 +122,7 @@ def test_a_unix_socket_has_no_address(start, clients, tmp):
         clients(server).hello(f"u{i}").beat()
 
 
+@pytest.mark.tight
 def test_refused_ones_are_no_load(start, connect, figure):
     """A thousand knocks at a full server: who is in gets its answers, and nothing stays behind."""
     server = start(MAX_CONNECTIONS=1, WORKERS=1)

@@ -123,11 +123,12 @@ def test_completion_offers_users(server, login, name):
         offered = [user for user in complete(command, "an", env=env) if user in quoted]
         assert offered == quoted, command
     assert complete("why", users[0], "an", env=env) == []  # it takes one
-    login("team:red")
-    login("team:blue")
+    team = name("team")  # of this test's own: others have theirs on the same server
+    login(f"{team}:red")
+    login(f"{team}:blue")
     for command in ("watch", "kick"):
-        assert complete(command, "team:", env=env) == [name("blue"), name("red")], "bash replaces what is behind the colon"
-        assert complete(command, "team:r", env=env) == [name("red")]
+        assert complete(command, f"{team}:", env=env) == [name("blue"), name("red")], "bash replaces what is behind the colon"
+        assert complete(command, f"{team}:r", env=env) == [name("red")]
     assert complete("watch", "an", env=cli_environment(PRESENCE_ADMIN_URL="http://127.0.0.1:1")) == []
 
 

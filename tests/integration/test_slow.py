@@ -162,6 +162,7 @@ def test_paused_requester_that_reads_again(start, clients):
     assert bob.recv() == EMPTY, "and the heartbeat behind it all is answered"
 
 
+@pytest.mark.tight
 def test_slow_peer_delays_nobody(start, clients):
     server = start(WORKERS=1)
     stuck = [clients(server, rcvbuf=4096).hello(f"stuck{i}") for i in range(10)]

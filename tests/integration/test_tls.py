@@ -161,6 +161,7 @@ def test_tickets_resume(doors, connect, certificate, figure):
 # The wrong door.
 
 
+@pytest.mark.tight
 def test_plain_text_at_a_door_of_tls(doors, clients):
     began = time.monotonic()
     client = clients(doors, "tcp" + doors.url("tls:")[3:])
@@ -177,6 +178,7 @@ def test_http_at_a_door_of_tls(doors):
     doors.wait_log(r"TLS handshake failed.*why=\"?[^\"]*HTTP")
 
 
+@pytest.mark.tight
 @pytest.mark.parametrize("door", ["tcp:", "ws:"])
 def test_tls_at_a_plain_door(doors, connect, door):
     began = time.monotonic()
@@ -187,6 +189,7 @@ def test_tls_at_a_plain_door(doors, connect, door):
     assert doors.counters()["tls_misplaced"] == 1
 
 
+@pytest.mark.tight
 def test_handshake_is_under_the_hellos_deadline(start, certificate):
     """Silence at the door of TLS, at once and in the middle of a handshake."""
     server = start(LISTEN=DOORS, HELLO_TIMEOUT="500ms", **certificate.settings())
@@ -295,6 +298,7 @@ def bob(doors, connect):
     return watcher
 
 
+@pytest.mark.tight
 @pytest.mark.parametrize("door, how", [("ws:", "fin"), ("ws:", "rst"), *(
     (door, how) for door in ENCRYPTED for how in ("fin", "close_notify", "rst"))])
 def test_ends_are_told_at_once(doors, connect, bob, door, how):
@@ -324,6 +328,7 @@ def test_close_frame_is_told_at_once(doors, connect, bob, door):
     assert alice.close_code == 1000
 
 
+@pytest.mark.tight
 def test_fifty_silent_behind_each_door(doors, connect, figure):
     """Frozen peers: their kernels acknowledge all, and they say nothing; each is told once, in bound."""
     bob = connect(doors.url("wss:")).hello("bob")
@@ -347,6 +352,7 @@ def test_fifty_silent_behind_each_door(doors, connect, figure):
     assert doors.stats()["watchdog"]["mistakes"] == 0
 
 
+@pytest.mark.tight
 @pytest.mark.parametrize("door", ENCRYPTED)
 def test_part_of_a_record_is_life(doors, certificate, bob, door):
     """Bytes of a record that is not whole, one by one: no plain text comes of them, and they count."""
@@ -378,6 +384,7 @@ def test_part_of_a_record_is_life(doors, certificate, bob, door):
     sock.close()
 
 
+@pytest.mark.tight
 @pytest.mark.parametrize("door", WEB)
 def test_pongs_keep_a_background_tab_alive(doors, connect, bob, door):
     """It sends nothing of itself; its browser answers pings, one in each silence, at two thirds of the timeout."""
@@ -402,6 +409,7 @@ def test_pongs_keep_a_background_tab_alive(doors, connect, bob, door):
     assert alice.close_code == 4408
 
 
+@pytest.mark.tight
 def test_page_that_must_speak_for_itself_is_not_pinged(doors, connect, bob):
     """It asks for no pings: then its browser alone does not keep it online."""
     alice = connect(doors.url(WEB[0])).hello("alice", heartbeat_ms=HEARTBEAT_MS, pings=False)

@@ -435,6 +435,7 @@ def test_no_login_rate(guarded):
     assert {stranger(server, "192.0.2.4")[0] for _ in range(300)} == {"auth_failed"}
 
 
+@pytest.mark.tight
 def test_verifying_delays_nobody(guarded, clients, keys, tmp, figure):
     """Three hundred logins at once, signed ones: who is in gets its answers meanwhile."""
     server = guarded(JWT_JWKS_FILE=publish(tmp / "jwks.json", keys["ec"]), WORKERS=1)
