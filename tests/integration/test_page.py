@@ -91,6 +91,7 @@ def test_files_that_the_page_names_are_there(start):
 # ---- in a browser --------------------------------------------------------------------------------
 
 
+@pytest.mark.tight
 @pytest.mark.release_only
 def test_it_lives_and_warns(start, clients, visit):
     """Numbers move while they are looked at; a limit that is near is said plainly, and no longer when it is not."""
