@@ -68,10 +68,11 @@ static void recover(struct store *s, struct instant now)
 	atomic_store_explicit(&s->telemetry->saved_mono_ms, now.mono_ms, memory_order_relaxed);
 	if (!s->fault)
 		return;
-	log_warning("store is written again", LOG_TEXT("path", s->params.path),
-		LOG_U64("after_ms", now.mono_ms - s->fault_ms));
+	/* Before it is said: whoever reads the log finds it so. */
 	s->fault = 0;
 	publish_fault(s, 0, now.wall_ms);
+	log_warning("store is written again", LOG_TEXT("path", s->params.path),
+		LOG_U64("after_ms", now.mono_ms - s->fault_ms));
 }
 
 int store_move_aside(struct store *s, const char *word, const char *why, uint64_t now_ms)

@@ -44,6 +44,7 @@ def player(figure, door="ws", how={}, **more):
     return play
 
 
+@pytest.mark.tight  # all of them at the same time
 def test_every_scenario(start, tmp, figure):
     play_all([s for s in scenarios("doors") if "ws" in s.get("over", ["ws"])], player(figure), start, tmp)
 

@@ -26,6 +26,7 @@ def play(scenario, door, start, tmp, certificate, figure):
            tell=lambda text: figure(f"{scenario['name']}, {door}: {text}")).play()
 
 
+@pytest.mark.tight  # all of them at the same time
 def test_every_scenario(start, tmp, session_tmp, figure):
     certificate, begin, plays = Certificate(session_tmp, "libpresence"), one_at_a_time(start), []
     for at, scenario in enumerate(scenarios("doors")):

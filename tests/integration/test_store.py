@@ -383,7 +383,7 @@ def test_disk_full(start, clients, disks, tmp):
     assert len(store_lines(server)) == 1, store_lines(server)
     disk.run("rm", f"{disk.path}/fill")
     server.wait_log("store is written again", timeout=15)
-    assert degraded(server) is None and server.stats()["store"]["fault"] is None
+    wait_until(lambda: degraded(server) is None and server.stats()["store"]["fault"] is None)
     assert server.stats()["store"]["last_error"] == "disk full"
     count = disk.run("sqlite3", path, "SELECT count(*) FROM users WHERE state = 'online'; PRAGMA integrity_check")
     assert count.stdout == b"201\nok\n", count
@@ -440,7 +440,7 @@ def test_unwritable_folder(start, clients, tmp):
     assert len(store_lines(server)) == 1, store_lines(server)
     (tmp / "nowhere").mkdir()
     server.wait_log("store is written again", timeout=15)
-    assert degraded(server) is None
+    wait_until(lambda: degraded(server) is None)
 
 
 def test_deleted(start, clients, tmp):
