@@ -6,7 +6,6 @@ import signal
 import socket
 import struct
 import time
-from urllib.parse import quote
 
 import pytest
 
@@ -19,21 +18,14 @@ OF_TIMEOUTS = ["nominated_ms", "heard_ms", "expired_ms", "late_ms"]
 LATE = sized(0.3, 3.0) * 1000
 
 
-def history(server, user, n=None):
-    """As soon as there are so many: the feed's thread is a moment behind."""
-    end = time.monotonic() + PATIENCE
-    while True:
-        status, body = server.get(f"/v1/users/{quote(user, safe='')}/history")
-        assert status == 200 and body["user"] == user, body
-        if n is None or len(body["history"]) >= n:
-            break
-        assert time.monotonic() < end, body
-        time.sleep(0.005)
-    for transition in body["history"]:
+def history(server, user, n=0):
+    """As the server has it; each transition is whole."""
+    transitions = server.history(user, n)
+    for transition in transitions:
         assert list(transition) == TRANSITION and list(transition["evidence"]) == EVIDENCE
-    seqs = [t["seq"] for t in body["history"]]
+    seqs = [t["seq"] for t in transitions]
     assert seqs == sorted(seqs, reverse=True) and len(set(seqs)) == len(seqs)
-    return body["history"]
+    return transitions
 
 
 def reset(client):

@@ -218,7 +218,7 @@ def test_session_ends_with_its_token(guarded, clients, figure):
     if IS_RELEASE:
         assert late <= LATE
     assert server.counters()["ended_expired"] == 1
-    last = server.get("/v1/users/alice/history")[1]["history"][0]
+    last = server.history("alice", 2)[0]
     assert (last["reason"], last["evidence"]["socket"]) == ("expired", "open")
 
 

@@ -13,7 +13,7 @@ import signal
 import subprocess
 import threading
 import time
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from support import lab
 from support.mode import BINARY, MODE, PATIENCE
@@ -176,6 +176,18 @@ class Server:
                 return stats
             assert time.monotonic() < end, stats
             time.sleep(0.01)
+
+    def history(self, user, n=0):
+        """A user's transitions, newest first, as soon as there are so many: the feed's thread may come after a worker's
+        word."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            status, body = self.get(f"/v1/users/{quote(user, safe='')}/history")
+            assert status == 200 and body["user"] == user, body
+            if len(body["history"]) >= n:
+                return body["history"]
+            assert time.monotonic() < deadline, body
+            time.sleep(0.005)
 
     # The process
 
