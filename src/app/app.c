@@ -25,7 +25,7 @@
 #include <sysexits.h>
 #include <time.h>
 
-enum { MAILBOX_EVENTS = 8192, SLICE_NS = 500000 }; /* a worker's; 128 KB */
+enum { MAILBOX_EVENTS = 8192 }; /* a worker's; 128 KB */
 
 struct app {
 	const struct settings *settings;
@@ -348,8 +348,8 @@ static void set_readiness(struct app *a, enum readiness readiness)
 static int start(struct app *a)
 {
 	service_open(&a->service);
-	/* A quarter of a worker's longest turn. Refused, it waits longer for its turn on a crowded processor, no more. */
-	(void)slice_set(SLICE_NS);
+	/* Refused, its threads wait longer for their turn on a crowded processor, no more. */
+	(void)slice_set(SLICE_SHORT_NS, SLICE_PROMPT);
 	json_object_seed(0); /* before the threads: jansson would seed in one of them */
 	a->n_descriptors = descriptors_raise_limit();
 	int err = start_telemetry(a);

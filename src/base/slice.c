@@ -15,12 +15,15 @@ struct attributes {
 	uint64_t runtime_ns, deadline_ns, period_ns;
 };
 
-int slice_set(uint64_t ns)
+int slice_set(uint64_t ns, enum slice_manner manner)
 {
 	if (sched_getscheduler(0) != SCHED_OTHER)
 		return -EINVAL;
 	struct attributes wanted = {
-		.size = sizeof(wanted), .policy = SCHED_OTHER, .runtime_ns = ns};
+		.size = sizeof(wanted),
+		.policy = manner == SLICE_PATIENT ? SCHED_BATCH : SCHED_OTHER,
+		.runtime_ns = ns,
+	};
 	errno = 0;
 	wanted.nice = getpriority(PRIO_PROCESS, 0);
 	if (errno != 0)

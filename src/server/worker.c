@@ -3,6 +3,7 @@
 #include "base/ensure.h"
 #include "base/hash.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "net/tls.h"
 #include "server/channel.h"
 #include "server/drain.h"
@@ -315,6 +316,8 @@ static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	role_worker_begin();
+	(void)slice_set(
+		SLICE_SHORT_NS, SLICE_PATIENT); /* refused, its turns are more and smaller */
 	tick_after_wait(w);
 	w->error = open_all(w);
 	sem_post(&w->shared->listening);

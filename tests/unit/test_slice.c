@@ -41,7 +41,7 @@ static void *nice_stays_and_threads_inherit(void *unused)
 	uint64_t before = runtime_ns(), after, inherited = 0;
 	pthread_t thread;
 	assert_int_equal(setpriority(PRIO_PROCESS, 0, 3), 0);
-	assert_int_equal(slice_set(SLICE_NS), 0);
+	assert_int_equal(slice_set(SLICE_NS, SLICE_PROMPT), 0);
 	assert_int_equal(getpriority(PRIO_PROCESS, 0), 3);
 	assert_int_equal(sched_getscheduler(0), SCHED_OTHER);
 	after = runtime_ns();
@@ -57,8 +57,20 @@ static void *another_policy_is_left_alone(void *unused)
 {
 	struct sched_param none = {.sched_priority = 0};
 	assert_int_equal(sched_setscheduler(0, SCHED_BATCH, &none), 0);
-	assert_int_equal(slice_set(SLICE_NS), -EINVAL);
+	assert_int_equal(slice_set(SLICE_NS, SLICE_PROMPT), -EINVAL);
 	assert_int_equal(sched_getscheduler(0), SCHED_BATCH);
+	return unused;
+}
+
+static void *patient_with_the_slice(void *unused)
+{
+	uint64_t before = runtime_ns(), after;
+	assert_int_equal(slice_set(SLICE_NS, SLICE_PROMPT), 0);
+	after = runtime_ns();
+	assert_int_equal(slice_set(SLICE_NS / 2, SLICE_PATIENT), 0);
+	assert_int_equal(sched_getscheduler(0), SCHED_BATCH);
+	if (after != before)
+		assert_int_equal(runtime_ns(), SLICE_NS / 2);
 	return unused;
 }
 
@@ -81,10 +93,17 @@ static void test_another_policy_is_left_alone(void **state)
 	run(another_policy_is_left_alone);
 }
 
+static void test_patient_with_the_slice(void **state)
+{
+	(void)state;
+	run(patient_with_the_slice);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nice_stays_and_threads_inherit),
+		cmocka_unit_test(test_patient_with_the_slice),
 		cmocka_unit_test(test_another_policy_is_left_alone),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
