@@ -312,12 +312,20 @@ static int open_all(struct worker *w) REQUIRES(role_worker)
 	return err ? err : accept_open(w);
 }
 
+/* Where workers share a processor, each waits for its turn, and one turn is for what came meanwhile. One that has a processor
+ * starts at once, whoever else would use it: those who live are then answered sooner in a storm. */
+static void be_patient(const struct worker *w)
+{
+	const struct server_params *p = &w->shared->params;
+	if (p->n_processors > 0 && p->n_workers > p->n_processors)
+		(void)slice_set(SLICE_SHORT_NS, SLICE_PATIENT); /* refused, its turns are more */
+}
+
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	role_worker_begin();
-	(void)slice_set(
-		SLICE_SHORT_NS, SLICE_PATIENT); /* refused, its turns are more and smaller */
+	be_patient(w);
 	tick_after_wait(w);
 	w->error = open_all(w);
 	sem_post(&w->shared->listening);
