@@ -85,6 +85,7 @@ static int live(struct member *self)
 	if (error)
 		return error;
 	load_count_into(load, &result->before);
+	member_be_brief();
 	error = load_login(load, 0, LIVE, LIVE, clock_mono_ns() + LIMIT_S * UINT64_C(1000000000));
 	if (!error)
 		error = member_report(self);

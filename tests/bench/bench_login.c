@@ -13,7 +13,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -64,6 +63,7 @@ static int live(struct member *self)
 	if (error)
 		return error;
 	load_count_into(load, &result->before);
+	member_be_brief();
 	error = load_login(load, 0, LIVE, LIVE, limit_ns());
 	if (!error)
 		error = member_report(self);
@@ -93,7 +93,7 @@ static int log_in(struct member *self)
 	/* Who comes anew shares the server's processor, and takes what it leaves: so it never waits for clients. A crowd that
 	 * comes back has to say hello in time. */
 	if (!again)
-		error = member_yield(SCHED_IDLE);
+		error = member_be_idle();
 	load_count_into(load, &result->before);
 	if (heartbeat_ms)
 		load_beat_every(load, 0, (uint32_t)n, heartbeat_ms * 1000000);

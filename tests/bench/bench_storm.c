@@ -20,7 +20,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
@@ -32,6 +31,8 @@ enum {
 	MARGIN_MS = 10000,
 	STEP_MS = 50, /* between looks at the server's memory */
 	WATCHES_MAX = 10000, /* of one watcher: the server's default limit */
+	NICE_VICTIMS = 10, /* whose last beats go before the crowd's */
+	NICE_CROWD = 15,
 	LIVE = 100,
 	LIVE_FIRST_USER = 90000000,
 	WATCHER_FIRST_USER = 80000000,
@@ -109,6 +110,7 @@ static int live(struct member *self)
 
 	if (error)
 		return error;
+	member_be_brief();
 	error = load_login(load, 0, LIVE, LIVE, limit_ns());
 	load_beat_every(load, 0, LIVE, live_every_ms * UINT64_C(1000000));
 	if (!error)
@@ -171,13 +173,11 @@ static int fall_silent(struct member *self)
 	load_beat_every(load, 0, n, heartbeat_ms * UINT64_C(1000000));
 	error = load_login(load, 0, n, n_parallel, limit_ns());
 	if (!error)
-		error = member_yield(SCHED_IDLE); /* not before: a hello must come in time */
+		error = member_yield(NICE_VICTIMS); /* not before: a hello must come in time */
 	if (!error)
 		error = member_report(self);
 	if (!error)
 		error = load_run(load, UINT64_MAX);
-	if (error >= 0)
-		error = member_yield(SCHED_OTHER); /* before the crowd, at least */
 	if (error >= 0) {
 		load_beat_every(load, 0, n, 0);
 		load_beat_now(load, 0, n);
@@ -202,7 +202,7 @@ static int live_on(struct member *self)
 	load_beat_every(load, 0, n, heartbeat_ms * UINT64_C(1000000));
 	error = load_login(load, 0, n, n_parallel, limit_ns());
 	if (!error)
-		error = member_yield(SCHED_IDLE); /* not before: a hello must come in time */
+		error = member_yield(NICE_CROWD);
 	if (!error)
 		error = member_report(self);
 	if (!error)

@@ -1,6 +1,7 @@
 #include "fleet.h"
 
 #include "base/clock.h"
+#include "base/slice.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -19,7 +20,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { NICE = 10 };
+enum { BRIEF_NS = 100000 };
 
 struct fleet_member {
 	struct member self;
@@ -49,13 +50,21 @@ int member_report(const struct member *self)
 	return write(self->report_fd, &self->index, sizeof(self->index)) < 0 ? -errno : 0;
 }
 
-int member_yield(int policy)
+void member_be_brief(void)
+{
+	(void)slice_set(BRIEF_NS, SLICE_PROMPT); /* before Linux 6.12: as all others */
+}
+
+int member_yield(int nice)
+{
+	return setpriority(PRIO_PROCESS, 0, nice) < 0 ? -errno : 0;
+}
+
+int member_be_idle(void)
 {
 	struct sched_param none = {.sched_priority = 0};
 
-	if (setpriority(PRIO_PROCESS, 0, NICE) < 0 || sched_setscheduler(0, policy, &none) < 0)
-		return -errno;
-	return 0;
+	return sched_setscheduler(0, SCHED_IDLE, &none) < 0 ? -errno : 0;
 }
 
 int member_wait(const struct member *self)
@@ -92,6 +101,7 @@ static int member_start(struct fleet *f, unsigned i, int (*run)(struct member *,
 		prctl(PR_SET_PDEATHSIG, SIGKILL);
 		if (getppid() != parent)
 			_exit(1);
+		(void)slice_set(SLICE_SHORT_NS, SLICE_PROMPT);
 		error = run(&m->self, arg);
 		if (error)
 			fprintf(stderr, "bench: process %u of %u: %s\n", i, f->n, strerror(-error));

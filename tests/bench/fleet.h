@@ -44,9 +44,14 @@ int fleet_end(struct fleet *, uint64_t timeout_ms);
 int member_report(const struct member *);
 int member_wait(const struct member *); /* for the parent's go */
 
-/* In the field the clients' processors are others than the server's. Here they take what the server, and those whose time is
- * measured, leave of them: all of that (SCHED_IDLE), or a tenth of the server's share at least (SCHED_OTHER). */
-int member_yield(int policy);
+/* In the field the clients' processors are others than the server's. Here they share its own, in short slices (see
+ * base/slice.h): each member runs for half a millisecond, and then whoever is ready has its turn.
+ *
+ * Who measures the time of answers asks often and briefly: it has the shortest slices, so that an answer does not wait for
+ * its reader. Who is many yields: 'nice' from now on. Who may wait for ever takes what all others leave (SCHED_IDLE). */
+void member_be_brief(void);
+int member_yield(int nice);
+int member_be_idle(void);
 
 /* Zeroed memory that processes forked later share; ended with the process. NULL when refused. */
 void *fleet_shared(size_t bytes);

@@ -87,9 +87,10 @@ TELLERS = (OURS, MOSQUITTO, REDIS)  # memcached tells nobody anything
 
 PEER_PLAN = [
     Bench("hold", {"n": 10000}, servers=ALL, settings=NO_LOGS),
-    Bench("flood", {"mode": "ping", "n": 100}, SHORT, ALL),
-    Bench("flood", {"mode": "ping", "n": 100, "row": 16}, SHORT, ALL),
-    Bench("flood", {"mode": "paced", "n": 10000, "every-ms": 10000, "for-ms": 5000},
+    # Short, and so more often.
+    Bench("flood", {"mode": "ping", "n": 100, "for-ms": 1500}, SHORT, ALL),
+    Bench("flood", {"mode": "ping", "n": 100, "row": 16, "for-ms": 1500}, SHORT, ALL),
+    Bench("flood", {"mode": "paced", "n": 10000, "every-ms": 10000, "for-ms": 3000},
           {"for-ms": 2000}, ALL),
     Bench("login", {"n": 10000}, servers=ALL, split=True),
     Bench("fan", {"n": 1000, "waves": 200}, {"waves": 50}, TELLERS),

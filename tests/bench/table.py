@@ -1,8 +1,9 @@
 """What the figures are held to, and the table that says so.
 
 A row's bound is absolute, or above the floor, or a share of a peer's figure: the peer's of this run, else
-the one that was stated for it, measured once on a machine with 2 processors. All that apply hold. What was
-set on that machine is wider on a slower one: in proportion to the floor, where the floor is measured in
+the one that was stated for it, measured once on a machine with 2 processors. All that apply hold. Ours and a
+peer's of one run are measured a few seconds apart, and the machine may be another a minute later: a share is
+the median of the runs' shares. What was set on that machine is wider on a slower one: in proportion to the floor, where the floor is measured in
 this run and was measured there."""
 
 import dataclasses
@@ -165,12 +166,15 @@ class Judged:
         self.floor = None if never else self.middle(figures.values(row.figure, FLOOR))
         self.slower = self.find_slower()
         self.peers = {}  # name -> figure, whether of this run
+        self.shares = {}  # name -> ours as a share of it
         for peer in PEERS:
-            value = None if never else self.middle(figures.values(row.figure, peer))
-            if value is not None:
-                self.peers[peer] = (value, True)
+            values = [] if never else figures.values(row.figure, peer)
+            if values:
+                self.peers[peer] = (self.middle(values), True)
+                self.shares[peer] = self.share(figures.values(row.figure, OURS), values)
         for peer, value in row.stated.items():
             self.peers.setdefault(peer, (value * self.slower, False))
+            self.shares.setdefault(peer, self.share([self.ours], [self.peers[peer][0]]))
         self.bound = self.find_bound()
         self.verdict = self.find_verdict()
 
@@ -179,6 +183,14 @@ class Judged:
         if not values:
             return None
         return max(values) if self.row.bound == 0 else statistics.median(values)
+
+    @staticmethod
+    def share(ours, theirs):
+        """Run by run, where both had as many."""
+        if len(ours) != len(theirs):
+            ours, theirs = [statistics.median(ours)] if ours else [], [statistics.median(theirs)]
+        shares = [our / their for our, their in zip(ours, theirs) if our is not None and their]
+        return statistics.median(shares) if shares else None
 
     def find_slower(self):
         """What figures of that machine are to be multiplied with to be fair to this one; no faster one is
@@ -195,8 +207,8 @@ class Judged:
         if row.above_floor is not None and self.floor:
             bounds.append(self.floor * (1 + row.above_floor))
         for peer, share in row.against.items():
-            if peer in self.peers:
-                bounds.append(share * self.peers[peer][0])
+            if self.shares.get(peer):
+                bounds.append(share * self.ours / self.shares[peer])
         return (max if row.at_least else min)(bounds, default=None)
 
     def find_verdict(self):
@@ -214,14 +226,14 @@ class Judged:
         if not known:
             return "", None
         best = (max if self.row.at_least else min)(known, key=known.get)
-        return f"{best} {show(known[best])}" + ("" if measured else ", stated"), known[best]
+        return f"{best} {show(known[best])}" + ("" if measured else ", stated"), self.shares[best]
 
     def cells(self):
         row = self.row
         floor = row.floor_said if self.floor is None else self.floor
         floor = floor or "-" if isinstance(floor, (str, type(None))) else show(floor)
-        peer, value = self.best_peer()
-        ratio = f"{self.ours / value:.2f}" if value and self.ours is not None else ""
+        peer, share = self.best_peer()
+        ratio = f"{share:.2f}" if share else ""
         sign = "" if self.bound is None else ">= " if row.at_least else "<= "
         bound = "" if self.bound is None else sign + show(self.bound)
         return row.title, row.unit, floor, peer, show(self.ours), ratio, bound, self.verdict
@@ -249,8 +261,8 @@ def make_ratios(rows, figures):
     text = ""
     for row in rows:
         j = Judged(row, figures)
-        shares = [f"{j.ours / value:.2f} of {peer}'s {show(value)}"
-                  for peer, (value, is_here) in j.peers.items() if is_here and value and j.ours is not None]
+        shares = [f"{j.shares[peer]:.2f} of {peer}'s {show(value)}"
+                  for peer, (value, is_here) in j.peers.items() if is_here and j.shares[peer]]
         if shares:
             text += f"{row.title.strip()}: {show(j.ours)} {row.unit}: {', '.join(shares)}\n"
     return text
