@@ -15,10 +15,8 @@ struct attributes {
 	uint64_t runtime_ns, deadline_ns, period_ns;
 };
 
-int slice_set(uint64_t ns, enum slice_manner manner)
+int slice_change(uint64_t ns, enum slice_manner manner)
 {
-	if (sched_getscheduler(0) != SCHED_OTHER)
-		return -EINVAL;
 	struct attributes wanted = {
 		.size = sizeof(wanted),
 		.policy = manner == SLICE_PATIENT ? SCHED_BATCH : SCHED_OTHER,
@@ -29,4 +27,9 @@ int slice_set(uint64_t ns, enum slice_manner manner)
 	if (errno != 0)
 		return -errno;
 	return syscall(SYS_sched_setattr, 0, &wanted, 0) == 0 ? 0 : -errno;
+}
+
+int slice_set(uint64_t ns, enum slice_manner manner)
+{
+	return sched_getscheduler(0) == SCHED_OTHER ? slice_change(ns, manner) : -EINVAL;
 }

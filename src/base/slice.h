@@ -23,4 +23,7 @@ enum slice_manner { SLICE_PROMPT, SLICE_PATIENT };
  * which was somebody's choice; -EPERM, -ENOSYS: not here. */
 int slice_set(uint64_t ns, enum slice_manner manner);
 
+/* The same of a thread that slice_set() did not refuse: from patient to prompt, too. */
+int slice_change(uint64_t ns, enum slice_manner manner);
+
 #endif

@@ -225,11 +225,20 @@ static void poll_until(struct worker *w, uint64_t until_ms) REQUIRES(role_worker
 	w->next_event = 0;
 }
 
+static void look_at_patience(struct worker *w) REQUIRES(role_worker)
+{
+	if (!patience_count(&w->patience, (unsigned)w->n_events, w->now_ns) || !w->has_slices)
+		return;
+	/* Refused, its turns are more and smaller. */
+	(void)slice_change(SLICE_SHORT_NS, w->patience.is_patient ? SLICE_PATIENT : SLICE_PROMPT);
+}
+
 /* Waits for something to do; not at all where there is. */
 static void wait_for_events(struct worker *w, bool is_busy, uint64_t next_ms) REQUIRES(role_worker)
 {
 	if (w->next_event < w->n_events)
 		return;
+	look_at_patience(w);
 	if (is_busy || !mailbox_sleep(w->mailbox)) {
 		poll_until(w, 0);
 		return;
@@ -297,6 +306,15 @@ static void stop(struct worker *w) REQUIRES(role_worker)
 
 /* --- the thread --- */
 
+/* Its slices are short, where it has the usual scheduling policy; any other was somebody's choice. */
+static void begin_slices(struct worker *w) REQUIRES(role_worker)
+{
+	w->patience = patience_begin(
+		w->shared->params.n_workers, w->shared->params.n_processors, w->now_ns);
+	enum slice_manner manner = w->patience.is_patient ? SLICE_PATIENT : SLICE_PROMPT;
+	w->has_slices = slice_set(SLICE_SHORT_NS, manner) == 0;
+}
+
 static int open_all(struct worker *w) REQUIRES(role_worker)
 {
 	int err = descriptors_unshare(w->shared->n_low_descriptors);
@@ -312,21 +330,12 @@ static int open_all(struct worker *w) REQUIRES(role_worker)
 	return err ? err : accept_open(w);
 }
 
-/* Where workers share a processor, each waits for its turn, and one turn is for what came meanwhile. One that has a processor
- * starts at once, whoever else would use it: those who live are then answered sooner in a storm. */
-static void be_patient(const struct worker *w)
-{
-	const struct server_params *p = &w->shared->params;
-	if (p->n_processors > 0 && p->n_workers > p->n_processors)
-		(void)slice_set(SLICE_SHORT_NS, SLICE_PATIENT); /* refused, its turns are more */
-}
-
 static void *worker_main(void *arg)
 {
 	struct worker *w = arg;
 	role_worker_begin();
-	be_patient(w);
 	tick_after_wait(w);
+	begin_slices(w);
 	w->error = open_all(w);
 	sem_post(&w->shared->listening);
 	while (sem_wait(&w->shared->accepting) != 0)

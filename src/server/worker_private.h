@@ -10,6 +10,7 @@
 #include "presence/table_grace.h"
 #include "server/alarm.h"
 #include "server/connection.h"
+#include "server/patience.h"
 #include "server/shared.h"
 #include "server/worker.h"
 #include "wire/reply.h"
@@ -67,6 +68,8 @@ struct worker {
 	struct mailbox_link *to_part, **to_part_end;
 	struct mailbox_link *ended, **ended_end;
 	uint64_t bury_next_ns; /* see burial.h */
+	struct patience patience;
+	bool has_slices; /* of its own choice: see base/slice.h */
 	char *in; /* READ_MAX: what was just read */
 	struct buffer out; /* replies to the connection at hand */
 	size_t n_sealed; /* of out: bytes at its start that are frames already */
