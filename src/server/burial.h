@@ -12,7 +12,7 @@
 
 enum {
 	BURIAL_MANY = 256, /* deaths in a scan interval: some 5 ms of burials */
-	BURIAL_HOLD_MAX_MS = 2000,
+	BURIAL_HOLD_MAX_MS = 5000,
 	BURIAL_SHARE = 3, /* of the processors, one part in so many */
 };
 

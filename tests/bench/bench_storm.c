@@ -29,7 +29,7 @@ enum {
 	SESSIONS_A_PROCESS = 19000,
 	PARALLEL = 128, /* logins under way at once, of all processes together */
 	MARGIN_MS = 10000,
-	STEP_MS = 50, /* between looks at the server's memory */
+	STEP_MS = 200, /* between looks at the server's memory */
 	WATCHES_MAX = 10000, /* of one watcher: the server's default limit */
 	NICE_VICTIMS = 10, /* whose last beats go before the crowd's */
 	NICE_CROWD = 15,
