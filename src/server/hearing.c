@@ -197,7 +197,7 @@ static bool bury_some(struct worker *w, uint64_t until_ns) REQUIRES(role_worker)
 /* Descriptors that newcomers need are not held by the dead. */
 static bool is_crowded(const struct worker *w)
 {
-	return w->n_connections > w->n_descriptors - w->n_descriptors / 8;
+	return w->n_connections > w->n_descriptors - w->n_descriptors / 16;
 }
 
 static uint64_t next_ns(const struct worker *w) REQUIRES(role_worker)
