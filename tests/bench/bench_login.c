@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -29,10 +30,17 @@ enum {
 
 static struct options options;
 static uint64_t n_sessions = 10000, n_parallel = 64, heartbeat_ms, again, after_ms;
+static _Atomic uint32_t *taken; /* sessions that any process has begun to log in */
 
 struct result {
 	struct load_totals before, totals;
 };
+
+/* Those who come anew are shared by the processes, where one could hold them all. */
+static bool is_shared(void)
+{
+	return !again && n_sessions <= SESSIONS_A_PROCESS;
+}
 
 static int open_load(const struct member *self, uint64_t first_user, uint64_t n, struct load **ret)
 {
@@ -43,6 +51,7 @@ static int open_load(const struct member *self, uint64_t first_user, uint64_t n,
 		.n_sessions = (uint32_t)n,
 		.first_user = first_user,
 		.heartbeat_ms = heartbeat_ms,
+		.taken = self->index && is_shared() ? taken : NULL,
 		.wake_fd = self->go_fd,
 	};
 
@@ -81,8 +90,8 @@ static int live(struct member *self)
 
 static int log_in(struct member *self)
 {
-	uint64_t first = n_sessions * (self->index - 1) / (self->n - 1);
-	uint64_t n = n_sessions * self->index / (self->n - 1) - first;
+	uint64_t first = is_shared() ? 0 : n_sessions * (self->index - 1) / (self->n - 1);
+	uint64_t n = is_shared() ? n_sessions : n_sessions * self->index / (self->n - 1) - first;
 	uint32_t parallel = (uint32_t)(n_parallel / (self->n - 1)) + 1;
 	struct result *result = self->result;
 	struct load *load;
@@ -199,7 +208,8 @@ int main(int argc, char **argv)
 	n_members = 1 + (unsigned)((n_sessions + SESSIONS_A_PROCESS - 1) / SESSIONS_A_PROCESS);
 	if (n_members < 1 + PROCESSES_MIN)
 		n_members = 1 + PROCESSES_MIN;
-	error = fleet_start(n_members, sizeof(struct result), run, NULL, &fleet);
+	taken = fleet_shared(sizeof(*taken));
+	error = taken ? fleet_start(n_members, sizeof(struct result), run, NULL, &fleet) : -ENOMEM;
 	if (!error)
 		error = measure(fleet, n_members);
 	end_error = fleet_end(fleet, error ? 0 : 60000);

@@ -451,21 +451,45 @@ int load_run(struct load *l, uint64_t until_ns)
 	return status;
 }
 
-int load_login(struct load *l, uint32_t first, uint32_t n, uint32_t n_parallel, uint64_t until_ns)
+/* The next session that nobody has begun to log in; 'end' or more: there is none. */
+static uint32_t next_session(struct load *l, uint32_t first, uint32_t *next)
 {
-	uint32_t next = first, goal = l->n_live + n;
-	uint64_t n_lost = l->totals->n_lost;
+	/* Relaxed: nothing else is told by it. */
+	if (l->params.taken)
+		return first + atomic_fetch_add_explicit(l->params.taken, 1, memory_order_relaxed);
+	return (*next)++;
+}
+
+/* Those that found the server full have become new again. */
+static int connect_again(struct load *l, uint32_t first, uint32_t end, uint32_t n_parallel)
+{
 	int status = 0;
 
-	while (status >= 0 && l->n_live + (l->totals->n_lost - n_lost) < goal) {
-		while (l->n_under_way < n_parallel && next < first + n && status >= 0) {
-			if (l->clients[next].state == CLIENT_NEW)
-				status = client_connect(l, next);
-			next++;
+	for (uint32_t i = first; i < end && l->n_under_way < n_parallel && status >= 0; i++)
+		if (l->clients[i].state == CLIENT_NEW && l->clients[i].n_tries)
+			status = client_connect(l, i);
+	return status;
+}
+
+int load_login(struct load *l, uint32_t first, uint32_t n, uint32_t n_parallel, uint64_t until_ns)
+{
+	uint32_t next = first, goal = l->n_live;
+	uint64_t n_lost = l->totals->n_lost;
+	bool is_begun = false; /* all of them */
+	int status = 0;
+
+	while (status >= 0 && (!is_begun || l->n_live + (l->totals->n_lost - n_lost) < goal)) {
+		while (!is_begun && l->n_under_way < n_parallel && status >= 0) {
+			uint32_t i = next_session(l, first, &next);
+
+			is_begun = i >= first + n;
+			if (is_begun || l->clients[i].state != CLIENT_NEW)
+				continue;
+			goal++;
+			status = client_connect(l, i);
 		}
-		/* Those that found the server full have become new again: look from the start. */
-		if (next == first + n && !l->n_under_way)
-			next = first;
+		if (status >= 0 && is_begun && !l->n_under_way)
+			status = connect_again(l, first, first + n, n_parallel);
 		if (status >= 0)
 			status = load_turn(l, until_ns);
 		if (status >= 0 && l->login_error)

@@ -1,10 +1,12 @@
 """What the figures are held to, and the table that says so.
 
 A row's bound is absolute, or above the floor, or a share of a peer's figure: the peer's of this run, else
-the one that was stated for it, measured once on a machine with 2 processors. All that apply hold. Ours and a
-peer's of one run are measured a few seconds apart, and the machine may be another a minute later: a share is
-the median of the runs' shares. What was set on that machine is wider on a slower one: in proportion to the floor, where the floor is measured in
-this run and was measured there."""
+the one that was stated for it, measured once on a machine with 2 processors. All that apply hold. What was
+set on that machine is wider on a slower one: in proportion to the floor, where the floor is measured in this
+run and was measured there.
+
+Ours, the floor's and a peer's of one run are measured a few seconds apart, and the machine may be another a
+minute later: a share is the median of the runs' shares."""
 
 import dataclasses
 import statistics
@@ -53,7 +55,7 @@ ROWS = [
         "B", above_floor=0.05),
     Row("CPU per heartbeat, 100 connections, one at a time", (*BEAT_CPU, PING), "us",
         against={MEMCACHED: 1}, stated={MEMCACHED: 6.6, REDIS: 7.0, MOSQUITTO: 8.9}),
-    Row("  as an empty line", (*BEAT_CPU, {"mode": "ping", "dialect": "presence-empty"}), "us"),
+    Row("  as an empty line", (*BEAT_CPU, {"mode": "ping", "row": 1, "dialect": "presence-empty"}), "us"),
     Row("  its answer, p50", ("flood", "answer_p50_us", PING), "us"),
     Row("  its answer, p99", ("flood", "answer_p99_us", PING), "us"),
     Row("  16 in a row", (*BEAT_CPU, ROW), "us", against={REDIS: 0.75},
@@ -65,7 +67,7 @@ ROWS = [
         over=(*BEAT_CPU, FEW)),
     Row("reading a heartbeat, no answer, dense", (*BEAT_CPU, {"mode": "dense", "dialect": PART}),
         "us", 2, floor_said=1.2),
-    Row("  one a wake-up", (*BEAT_CPU, {"mode": "paced", "dialect": PART}), "us", 5,
+    Row("  one a wake-up", (*BEAT_CPU, {"mode": "paced", "n": 100, "dialect": PART}), "us", 5,
         floor_said=3.9),
     Row("reading a canonical heartbeat, no socket",
         ("parse", "ns_per_message", {"message": "heartbeat"}), "ns"),
@@ -163,7 +165,9 @@ class Judged:
             under = self.middle(figures.values(row.over, OURS))
             self.ours = self.ours / under if under else None
         never = row.bound == 0 and not row.at_least
-        self.floor = None if never else self.middle(figures.values(row.figure, FLOOR))
+        floors = [] if never else figures.values(row.figure, FLOOR)
+        self.floor = self.middle(floors)
+        self.of_floor = self.share(figures.values(row.figure, OURS), floors)
         self.slower = self.find_slower()
         self.peers = {}  # name -> figure, whether of this run
         self.shares = {}  # name -> ours as a share of it
@@ -187,25 +191,27 @@ class Judged:
     @staticmethod
     def share(ours, theirs):
         """Run by run, where both had as many."""
+        if not ours or not theirs:
+            return None
         if len(ours) != len(theirs):
-            ours, theirs = [statistics.median(ours)] if ours else [], [statistics.median(theirs)]
+            ours, theirs = [statistics.median(ours)], [statistics.median(theirs)]
         shares = [our / their for our, their in zip(ours, theirs) if our is not None and their]
         return statistics.median(shares) if shares else None
 
     def find_slower(self):
         """What figures of that machine are to be multiplied with to be fair to this one; no faster one is
         held to more."""
-        if not self.floor or not isinstance(self.row.floor_said, float):
+        if not self.of_floor or not isinstance(self.row.floor_said, float):
             return 1
-        ratio = self.floor / self.row.floor_said
+        ratio = self.ours / self.of_floor / self.row.floor_said
         return min(ratio, 1) if self.row.at_least else max(ratio, 1)
 
     def find_bound(self):
         row, bounds = self.row, []
         if row.bound is not None:
             bounds.append(row.bound * self.slower)
-        if row.above_floor is not None and self.floor:
-            bounds.append(self.floor * (1 + row.above_floor))
+        if row.above_floor is not None and self.of_floor:
+            bounds.append(self.ours / self.of_floor * (1 + row.above_floor))
         for peer, share in row.against.items():
             if self.shares.get(peer):
                 bounds.append(share * self.ours / self.shares[peer])
