@@ -478,7 +478,7 @@ int load_login(struct load *l, uint32_t first, uint32_t n, uint32_t n_parallel, 
 	bool is_begun = false; /* all of them */
 	int status = 0;
 
-	while (status >= 0 && (!is_begun || l->n_live + (l->totals->n_lost - n_lost) < goal)) {
+	while (status >= 0) {
 		while (!is_begun && l->n_under_way < n_parallel && status >= 0) {
 			uint32_t i = next_session(l, first, &next);
 
@@ -488,6 +488,8 @@ int load_login(struct load *l, uint32_t first, uint32_t n, uint32_t n_parallel, 
 			goal++;
 			status = client_connect(l, i);
 		}
+		if (is_begun && l->n_live + (l->totals->n_lost - n_lost) >= goal)
+			break;
 		if (status >= 0 && is_begun && !l->n_under_way)
 			status = connect_again(l, first, first + n, n_parallel);
 		if (status >= 0)
