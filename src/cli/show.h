@@ -1,7 +1,7 @@
 /* How a presence looks: as a line for people, and as a JSON object for programs.
  *
- * Pure. What comes from the server is made safe. JSON is ASCII: other characters stand as \uXXXX, so that it too can
- * be looked at in a terminal. Memory and errors: the buffer's. */
+ * Pure. What comes from the server is made safe. JSON is ASCII: other characters are escaped, so that it too can be
+ * looked at in a terminal. Memory and errors: the buffer's. */
 #ifndef CLI_SHOW_H
 #define CLI_SHOW_H
 

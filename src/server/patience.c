@@ -1,6 +1,6 @@
 #include "server/patience.h"
 
-enum { NS_A_MS = 1000000 };
+static const uint64_t NS_A_S = 1000000000, PERIOD_NS = PATIENCE_PERIOD_MS * UINT64_C(1000000);
 
 struct patience patience_begin(unsigned n_workers, unsigned n_processors, uint64_t now_ns)
 {
@@ -14,10 +14,10 @@ bool patience_count(struct patience *p, unsigned n_events, uint64_t now_ns)
 	if (p->is_always)
 		return false;
 	p->n_events += n_events;
-	uint64_t took_ms = (now_ns - p->since_ns) / NS_A_MS;
-	if (took_ms < PATIENCE_PERIOD_MS)
+	uint64_t took_ns = now_ns - p->since_ns;
+	if (took_ns < PERIOD_NS)
 		return false;
-	uint64_t a_second = p->n_events * 1000 / took_ms;
+	uint64_t a_second = p->n_events * NS_A_S / took_ns;
 	bool was_patient = p->is_patient;
 	p->is_patient = a_second >= (was_patient ? PATIENCE_UNTIL : PATIENCE_FROM);
 	p->since_ns = now_ns;

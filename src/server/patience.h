@@ -18,7 +18,7 @@ enum {
 	PATIENCE_UNTIL = 10000,
 };
 
-/* owner: the worker. Zeroed: it has just begun, prompt. */
+/* owner: the worker. Made by patience_begin(). */
 struct patience {
 	uint64_t since_ns;
 	uint64_t n_events;

@@ -198,23 +198,27 @@ class Judged:
         shares = [our / their for our, their in zip(ours, theirs) if our is not None and their]
         return statistics.median(shares) if shares else None
 
+    def beside(self, theirs, share):
+        """Another's figure as it stands beside ours, by the runs' shares; where there is none, as it is."""
+        return self.ours / share if self.ours and share else theirs
+
     def find_slower(self):
         """What figures of that machine are to be multiplied with to be fair to this one; no faster one is
         held to more."""
-        if not self.of_floor or not isinstance(self.row.floor_said, float):
+        if not self.floor or not isinstance(self.row.floor_said, float):
             return 1
-        ratio = self.ours / self.of_floor / self.row.floor_said
+        ratio = self.beside(self.floor, self.of_floor) / self.row.floor_said
         return min(ratio, 1) if self.row.at_least else max(ratio, 1)
 
     def find_bound(self):
         row, bounds = self.row, []
         if row.bound is not None:
             bounds.append(row.bound * self.slower)
-        if row.above_floor is not None and self.of_floor:
-            bounds.append(self.ours / self.of_floor * (1 + row.above_floor))
+        if row.above_floor is not None and self.floor:
+            bounds.append(self.beside(self.floor, self.of_floor) * (1 + row.above_floor))
         for peer, share in row.against.items():
-            if self.shares.get(peer):
-                bounds.append(share * self.ours / self.shares[peer])
+            if peer in self.peers:
+                bounds.append(share * self.beside(self.peers[peer][0], self.shares[peer]))
         return (max if row.at_least else min)(bounds, default=None)
 
     def find_verdict(self):
