@@ -5,8 +5,6 @@
 
 #include <string.h>
 
-enum { REAL_DIGITS = 12 /* of quantiles, which have three behind the point */ };
-
 #define ERROR_ROW(name, status, code, message) [ANSWER_ERROR_##name] = {status, code, message},
 static const struct {
 	unsigned status;
@@ -20,7 +18,7 @@ struct answer answer_document(unsigned status, json_t *document)
 	char *text = NULL;
 
 	if (document)
-		text = json_dumps(document, JSON_COMPACT | JSON_REAL_PRECISION(REAL_DIGITS));
+		text = json_dumps(document, JSON_COMPACT);
 	json_decref(document);
 	if (!text) {
 		answer.body.failed = true;

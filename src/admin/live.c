@@ -1,5 +1,6 @@
 #include "admin/live.h"
 
+#include "admin/object.h"
 #include "base/ensure.h"
 #include "base/histogram_window.h"
 #include "base/lock.h"
@@ -275,37 +276,13 @@ void live_take(struct live *l, const struct stats_view *view, uint64_t wall_ms)
 
 /* ---- telling it ---------------------------------------------------------------------------------- */
 
-/* A value of an object, behind those before it. */
-static void put_key(struct buffer *to, const char *name)
-{
-	bool is_first = to->len > 0 && to->data[to->len - 1] == '{';
-
-	buffer_append_string(to, is_first ? "\"" : ",\"");
-	buffer_append_string(to, name);
-	buffer_append(to, "\":", 2);
-}
-
+/* Of a row; an object's are object_i64()'s. */
 static void put_measured(struct buffer *to, int64_t value)
 {
 	if (value < 0)
 		buffer_append(to, "null", 4);
 	else
 		buffer_append_u64(to, (uint64_t)value);
-}
-
-static void put_number(struct buffer *to, const char *name, int64_t value)
-{
-	put_key(to, name);
-	put_measured(to, value);
-}
-
-static void put_text(struct buffer *to, const char *name, const char *text)
-{
-	put_key(to, name);
-	if (text)
-		buffer_append_json(to, text, strlen(text));
-	else
-		buffer_append(to, "null", 4);
 }
 
 static void put_loads(struct buffer *to, const struct live *l, const struct sample *s)
@@ -321,7 +298,7 @@ static void put_loads(struct buffer *to, const struct live *l, const struct samp
 
 static void put_columns(struct buffer *to)
 {
-	put_key(to, "columns");
+	object_key(to, "columns");
 	buffer_append(to, "[", 1);
 #define PUT_COLUMN(name) buffer_append_string(to, "\"" #name "\",");
 	MEASURED(PUT_COLUMN)
@@ -336,17 +313,12 @@ static void put_about(struct live *l, struct buffer *to)
 	const struct telemetry *t = l->params.telemetry;
 
 	buffer_append_string(to, "event: about\ndata: {");
-	put_text(to, "version", l->params.version);
-	put_text(to, "server", t->server_id);
-	put_number(to, "interval_ms", LIVE_INTERVAL_MS);
-	put_number(to, "scan_interval_ms", l->params.scan_interval_ms);
-	put_number(to, "workers", l->n_workers);
-	put_key(to, "limits");
-	buffer_append(to, "{", 1);
-#define PUT_LIMIT(name) put_number(to, #name, (int64_t)l->params.limits->name);
-	ADMIN_LIMITS(PUT_LIMIT)
-#undef PUT_LIMIT
-	buffer_append(to, "}", 1);
+	object_text(to, "version", l->params.version);
+	object_text(to, "server", t->server_id);
+	object_u64(to, "interval_ms", LIVE_INTERVAL_MS);
+	object_u64(to, "scan_interval_ms", l->params.scan_interval_ms);
+	object_u64(to, "workers", l->n_workers);
+	stats_put_limits(to, l->params.limits);
 	put_columns(to);
 	buffer_append(to, "}\n\n", 3);
 }
@@ -412,16 +384,16 @@ static void put_history(
 
 static void put_worker(struct buffer *to, const struct worker_now *now, uint16_t load_permille)
 {
-	buffer_append(to, "{", 1);
-	put_number(to, "load_permille", load_permille);
-	put_number(to, "turn_p99_us", now->turn_p99_us);
-	put_number(to, "sessions", (int64_t)now->sessions);
-	put_number(to, "connections", (int64_t)now->connections);
-	put_number(to, "watches", (int64_t)now->watches);
-	put_number(to, "mailbox_depth", (int64_t)now->mailbox_depth);
-	put_number(to, "descriptors", (int64_t)now->descriptors);
-	put_key(to, "stalled");
-	buffer_append_string(to, now->is_stalled ? "true}" : "false}");
+	object_begin(to);
+	object_u64(to, "load_permille", load_permille);
+	object_i64(to, "turn_p99_us", now->turn_p99_us);
+	object_u64(to, "sessions", now->sessions);
+	object_u64(to, "connections", now->connections);
+	object_u64(to, "watches", now->watches);
+	object_u64(to, "mailbox_depth", now->mailbox_depth);
+	object_u64(to, "descriptors", now->descriptors);
+	object_bool(to, "stalled", now->is_stalled);
+	object_end(to);
 }
 
 static void put_present(struct live *l, const struct table_counts *table, struct buffer *to)
@@ -429,19 +401,19 @@ static void put_present(struct live *l, const struct table_counts *table, struct
 	char reason[STATS_REASON_MAX];
 	bool is_ready = stats_is_ready(l->params.telemetry, reason);
 
-	put_text(to, "not_ready", is_ready ? NULL : reason);
-	put_text(to, "degraded", stats_degraded(l->params.telemetry));
-	put_key(to, "states");
-	buffer_append(to, "{", 1);
+	object_text(to, "not_ready", is_ready ? NULL : reason);
+	object_text(to, "degraded", stats_degraded(l->params.telemetry));
+	object_key(to, "states");
+	object_begin(to);
 	for (enum state i = 0; i < STATE_INVISIBLE; i++)
-		put_number(to, state_word(i), (int64_t)table->users_in_state[i]);
-	buffer_append(to, "}", 1);
-	put_key(to, "transports");
-	buffer_append(to, "{", 1);
+		object_u64(to, state_word(i), table->users_in_state[i]);
+	object_end(to);
+	object_key(to, "transports");
+	object_begin(to);
 	for (enum transport i = 0; i < TRANSPORT_N; i++)
-		put_number(to, transport_word(i), (int64_t)table->sessions_by_transport[i]);
-	buffer_append(to, "}", 1);
-	put_key(to, "workers");
+		object_u64(to, transport_word(i), table->sessions_by_transport[i]);
+	object_end(to);
+	object_key(to, "workers");
 	for (unsigned i = 0; i < l->n_workers; i++) {
 		buffer_append(to, i > 0 ? "," : "[", 1);
 		put_worker(to, &l->row_now[i], l->row->loads_permille[i]);
@@ -454,12 +426,12 @@ static void put_sample(struct live *l, const struct table_counts *table, struct 
 	const struct sample *s = l->row;
 
 	buffer_append_string(to, "event: sample\ndata: {");
-#define PUT_MEASURED(name) put_number(to, #name, s->name);
+#define PUT_MEASURED(name) object_i64(to, #name, s->name);
 	MEASURED(PUT_MEASURED)
 #undef PUT_MEASURED
 	for (enum counted i = 0; i < COUNTED_N; i++)
-		put_number(to, counted_names[i], s->counted[i]);
-	put_key(to, "loads_permille");
+		object_u64(to, counted_names[i], s->counted[i]);
+	object_key(to, "loads_permille");
 	put_loads(to, l, s);
 	put_present(l, table, to);
 	buffer_append(to, "}\n\n", 3);

@@ -60,9 +60,11 @@ static struct stats_view view_of(const struct admin *a)
 static struct answer answer_stats(struct admin *a, const struct request *r)
 {
 	struct stats_view view = view_of(a);
+	struct buffer body = {.data = NULL};
 
 	(void)r;
-	return answer_document(MHD_HTTP_OK, stats_document(&view));
+	stats_put(&body, &view);
+	return answer_buffer(&body);
 }
 
 static struct answer answer_metrics(struct admin *a, const struct request *r)

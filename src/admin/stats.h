@@ -1,13 +1,14 @@
-/* The documents of the admin HTTP, as JSON values: what an operator sees of the numbers.
+/* The documents of the admin HTTP: what an operator sees of the numbers.
  *
  * Pure: told the time, the table's counts and the process's memory; opens nothing, and reads the telemetry
  * only.
  * Threads  any. The numbers are read one after the other while their writers go on: each is right, and
  *          their sums are of about one moment.
- * Memory   the caller's, json_decref(). Errors: NULL when memory is refused. */
+ * Memory   the caller's. Errors: the buffer's; NULL when memory is refused. */
 #ifndef ADMIN_STATS_H
 #define ADMIN_STATS_H
 
+#include "base/buffer.h"
 #include "base/telemetry.h"
 #include "feed/feed.h"
 #include "presence/table.h"
@@ -47,8 +48,12 @@ struct stats_view {
 	uint64_t now_mono_ms;
 };
 
-/* GET /stats. */
-json_t *stats_document(const struct stats_view *);
+/* The body of GET /stats, at the end of a buffer. By template: 64 workers are some 9,000 numbers, which take 0.2 ms of the
+ * admin thread so, and 3 ms as values of jansson's. */
+void stats_put(struct buffer *, const struct stats_view *);
+
+/* The field "limits" of it, in an object that is open. */
+void stats_put_limits(struct buffer *, const struct admin_limits *);
 
 /* {"error":{"code":…,"message":…}} */
 json_t *stats_error(const char *code, const char *message);

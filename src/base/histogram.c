@@ -50,27 +50,42 @@ uint64_t histogram_sum(const struct histogram *h)
 	return read_relaxed(&h->sum);
 }
 
-uint64_t histogram_quantile(const struct histogram *h, double fraction)
+/* The record at 'rank', counted from 1, is the first that has the fraction at or below it. */
+static uint64_t rank_of(double fraction, uint64_t count)
 {
-	uint64_t count = histogram_count(h);
-	uint64_t max = histogram_max(h);
-
-	/* The record at 'rank', counted from 1, is the first that has the fraction at or below it. */
 	double exact = fraction * (double)count;
 	uint64_t rank = exact > 0 ? (uint64_t)exact : 0;
-	if ((double)rank < exact || rank == 0)
-		rank++;
-	if (count == 0)
-		return 0;
 
-	/* What is recorded meanwhile only adds, so the rank is always reached. */
-	uint64_t seen = 0;
-	for (unsigned i = 0; i < HISTOGRAM_BUCKETS; i++) {
+	return (double)rank < exact || rank == 0 ? rank + 1 : rank;
+}
+
+void histogram_quantiles(
+	const struct histogram *h, const double *fractions, unsigned n, uint64_t *ret)
+{
+	/* The writer raises it before it counts: nearly all that is recorded is not above it, and what lies there since is for
+	 * the next who asks. */
+	uint64_t max = histogram_max(h);
+	unsigned n_buckets = histogram_bucket(max) + 1, done = 0;
+	uint64_t count = 0, seen = 0;
+
+	for (unsigned i = 0; i < n_buckets; i++)
+		count += read_relaxed(&h->counts[i]);
+	/* What is recorded meanwhile only adds, so that every rank is reached. */
+	for (unsigned i = 0; i < n_buckets && count > 0; i++) {
+		uint64_t edge = histogram_edge(i);
+
 		seen += read_relaxed(&h->counts[i]);
-		if (seen >= rank) {
-			uint64_t edge = histogram_edge(i);
-			return edge < max ? edge : max;
-		}
+		while (done < n && seen >= rank_of(fractions[done], count))
+			ret[done++] = edge < max ? edge : max;
 	}
-	return max;
+	while (done < n)
+		ret[done++] = count > 0 ? max : 0;
+}
+
+uint64_t histogram_quantile(const struct histogram *h, double fraction)
+{
+	uint64_t value;
+
+	histogram_quantiles(h, &fraction, 1, &value);
+	return value;
 }

@@ -53,6 +53,9 @@ static inline void histogram_record(struct histogram *h, uint64_t value)
 /* The value below or at which 'fraction' (0..1) of the records lie, as the bucket's upper edge and at
  * most the maximum; 0 of an empty one. */
 uint64_t histogram_quantile(const struct histogram *, double fraction);
+/* Several, of fractions that rise, in one pass. */
+void histogram_quantiles(
+	const struct histogram *, const double *fractions, unsigned n, uint64_t *ret);
 uint64_t histogram_count(const struct histogram *);
 /* Records below 2^exponent, an edge of the buckets: exact. Exponents below 40. */
 uint64_t histogram_count_below(const struct histogram *, unsigned exponent);

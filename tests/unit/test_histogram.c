@@ -84,6 +84,10 @@ static void check_quantiles(uint64_t *values, size_t n)
 		assert_in_range(told, exact, exact + exact / 16);
 		assert_true(told <= values[n - 1]);
 	}
+	uint64_t all[sizeof(fractions) / sizeof(fractions[0])];
+	histogram_quantiles(h, fractions, sizeof(all) / sizeof(all[0]), all);
+	for (size_t f = 0; f < sizeof(all) / sizeof(all[0]); f++)
+		assert_int_equal(all[f], histogram_quantile(h, fractions[f]));
 }
 
 static void quantiles_are_the_exact_ones_within_a_bucket(void **state)
