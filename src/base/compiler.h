@@ -43,4 +43,7 @@
 #define SANITIZE_THREAD 0
 #endif
 
+/* A type of so many bytes of one number type, on which operators work element by element. */
+#define VECTOR_OF_BYTES(n) __attribute__((vector_size(n)))
+
 #endif

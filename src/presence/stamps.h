@@ -21,12 +21,22 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { STAMPS_CHUNK = 4096, STAMPS_CHUNKS_MAX = 4096, STAMPS_WORDS = STAMPS_CHUNK / 64 };
+enum {
+	STAMPS_CHUNK = 4096,
+	STAMPS_CHUNKS_MAX = 4096,
+	STAMPS_WORDS = STAMPS_CHUNK / 64,
+	STAMPS_RUN_MAX = 64 /* chunks whose stamps lie in a row: 1 MiB */
+};
 
 struct stamps_chunk {
-	/* atomic: owner (and watchdog's grants) -> all. Relaxed: a stamp orders nothing but itself; the
-	 * verdict that hangs on it is taken after a hearing, under the stripe's lock. */
-	_Atomic uint32_t stamps[STAMPS_CHUNK];
+	/* const: where its stamps are. Those of several chunks lie in a row, as the scan walks them: 10 M in 0.12 ns each, where
+	 * every 16 KiB by themselves take 0.4 (the processor's prefetching starts anew at each). Memory of a run that no chunk
+	 * has taken yet is not touched.
+	 * atomic: owner (and watchdog's grants) -> all. Relaxed: a stamp orders nothing but itself; the verdict that hangs
+	 * on it is taken after a hearing, under the stripe's lock. */
+	_Atomic uint32_t *stamps;
+	/* owner: the worker. The memory of a run, of its first chunk; NULL of the others. */
+	void *run;
 	/* atomic: owner -> watchdog. Released after the slot's first stamp was stored. */
 	_Atomic uint64_t used[STAMPS_WORDS];
 	/* owner: the worker. A bit for each word of 'used' that has no room left. */
@@ -40,6 +50,7 @@ struct stamps {
 	/* atomic: owner -> watchdog. chunks[0..n_chunks) are there. */
 	_Atomic uint32_t n_chunks;
 	/* owner: the worker */
+	uint32_t n_room; /* chunks that the last run has room for */
 	uint32_t first_with_room; /* no chunk below it has a free slot */
 	uint32_t n_used;
 	struct stamps_chunk *

@@ -309,7 +309,7 @@ static void a_login_with_refused_memory(void **state)
 		if (!refused)
 			break;
 	}
-	assert_int_equal(n_refused, 5); /* user, device, status, record, stamps */
+	assert_int_equal(n_refused, 6); /* user, device, status, record, stamps and their chunk */
 	assert_int_equal(n_silent, 1);
 }
 

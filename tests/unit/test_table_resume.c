@@ -482,7 +482,8 @@ static void a_restore_with_refused_memory(void **state)
 		if (!refused)
 			break;
 	}
-	assert_int_equal(n_refused, 10); /* user; list; 2 x keep, record, stamps; device; status */
+	assert_int_equal(
+		n_refused, 12); /* user; list; 2 x keep, record, stamps, chunk; device; status */
 }
 
 int main(void)
