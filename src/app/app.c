@@ -349,7 +349,7 @@ static int start(struct app *a)
 {
 	service_open(&a->service);
 	/* Refused, its threads wait longer for their turn on a crowded processor, no more. */
-	(void)slice_set(SLICE_SHORT_NS, SLICE_PROMPT);
+	bool has_slices = slice_set(SLICE_SHORT_NS, SLICE_PROMPT) == 0;
 	json_object_seed(0); /* before the threads: jansson would seed in one of them */
 	a->n_descriptors = descriptors_raise_limit();
 	int err = start_telemetry(a);
@@ -363,8 +363,13 @@ static int start(struct app *a)
 		err = make_server(a);
 	if (!err)
 		err = read_store(a);
+	/* Its answers are little work, for which somebody waits. */
+	if (has_slices)
+		(void)slice_change(SLICE_BRIEF_NS, SLICE_PROMPT);
 	if (!err)
 		err = start_admin(a);
+	if (has_slices)
+		(void)slice_change(SLICE_SHORT_NS, SLICE_PROMPT);
 	if (!err)
 		err = start_server(a);
 	if (!err)

@@ -15,7 +15,11 @@
 
 #include <stdint.h>
 
-enum { SLICE_SHORT_NS = 500000 };
+enum {
+	SLICE_SHORT_NS = 500000,
+	/* Of who has little to do and is waited for: the least there is. Its turn comes before that of those with longer ones. */
+	SLICE_BRIEF_NS = 100000,
+};
 
 enum slice_manner { SLICE_PROMPT, SLICE_PATIENT };
 

@@ -181,8 +181,8 @@ void table_release(struct table *, struct session *, bool is_listed) REQUIRES(ro
 
 /* --- the watchdog --- */
 
-/* One worker's stamps, looked over once: every stale session is nominated. */
-void table_nominate(struct table *, struct actor *, unsigned worker, uint32_t now_ms)
+/* One worker's stamps, looked over once: every stale session is nominated. Returns how many were, that had not been. */
+size_t table_nominate(struct table *, struct actor *, unsigned worker, uint32_t now_ms)
 	REQUIRES(role_watchdog);
 
 /* The machine or this process stood still for 'gap_ms' until 'end_ms': each session last heard before that gets

@@ -15,39 +15,42 @@ static uint16_t late_ms(struct table *t, const struct session *s, uint32_t now_m
 	return late < LATE_UNKNOWN ? (uint16_t)late : LATE_UNKNOWN;
 }
 
-static void nominate(struct table *t, struct actor *a, struct session *s, uint32_t now_ms)
+static bool nominate(struct table *t, struct actor *a, struct session *s, uint32_t now_ms)
 {
 	if (atomic_load(&s->id) == 0)
-		return;
+		return false;
 	bool has_connection = session_connection(s) != CONNECTION_NONE;
 	uint8_t quiet = MARK_QUIET;
 	/* Without a connection there is nothing to hear: straight to the verdict. */
 	uint8_t to = has_connection ? MARK_LISTED : MARK_HEARD;
 	if (!atomic_compare_exchange_strong(&s->mark, &quiet, to))
-		return; /* in a list already, or just given back */
+		return false; /* in a list already, or just given back */
 	/* On its way to a list: ours until the push. */
 	s->nominated_late_ms = late_ms(t, s, now_ms);
 	s->heard_late_ms = LATE_UNKNOWN;
 	if (!has_connection) {
 		mailbox_push(t->params.watchdog, &s->link); /* our own, and we are awake */
-		return;
+		return true;
 	}
 	counter_add(a->counters, COUNTER_nominated, 1);
 	if (mailbox_push(t->params.mailboxes[s->worker], &s->link))
 		a->wake_workers |= UINT64_C(1) << s->worker;
+	return true;
 }
 
-void table_nominate(struct table *t, struct actor *a, unsigned worker, uint32_t now_ms)
+size_t table_nominate(struct table *t, struct actor *a, unsigned worker, uint32_t now_ms)
 {
 	enum { BATCH = 512 };
 	uint32_t slots[BATCH];
 	struct slab *slab = &t->slabs[worker];
 	uint32_t cursor = 0;
+	size_t n_found = 0;
 	while (cursor != UINT32_MAX) {
 		size_t n = stamps_scan(&slab->stamps, now_ms, &cursor, slots, BATCH);
 		for (size_t i = 0; i < n; i++)
-			nominate(t, a, slab_at(slab, slots[i]), now_ms);
+			n_found += nominate(t, a, slab_at(slab, slots[i]), now_ms);
 	}
+	return n_found;
 }
 
 /* --- the worker hears --- */

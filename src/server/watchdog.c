@@ -2,8 +2,10 @@
 
 #include "base/ensure.h"
 #include "base/log.h"
+#include "base/slice.h"
 #include "net/descriptors.h"
 #include "server/burial.h"
+#include "server/pace.h"
 
 #include <errno.h>
 #include <limits.h>
@@ -30,7 +32,8 @@ struct watchdog {
 	uint64_t pulse_ms; /* when it was last seen alive, by itself */
 	struct standstill standstill;
 	struct burial_hold hold;
-	uint64_t n_found; /* nominated and judged, at the last scan */
+	uint64_t n_dead; /* nominated and judged, when burials were last looked at */
+	uint64_t dead_ms; /* and when that was */
 	uint64_t owes_since_ms
 		[WORKERS_MAX]; /* when a worker's list was first found waiting; 0: it is not */
 };
@@ -79,30 +82,36 @@ static void forget_standstill(struct watchdog *d)
 		d->standstill.is_set = false;
 }
 
-/* Many who are nominated at once, or judged: their watchers are told before anybody is buried. */
+/* Many who are nominated in a scan interval, or judged: their watchers are told before anybody is buried. */
 static void hold_burials(struct watchdog *d) REQUIRES(role_watchdog)
 {
 	const struct counters *c = &d->telemetry->counters;
+	uint32_t interval_ms = d->shared->params.scan_interval_ms;
 	uint64_t n = counter_read(c, COUNTER_nominated) + counter_read(c, COUNTER_ended_timeout);
-	uint64_t until_ms = burial_hold(
-		&d->hold, n - d->n_found, d->now.mono_ms, d->shared->params.scan_interval_ms);
-	d->n_found = n;
+	if (n - d->n_dead < BURIAL_MANY && d->now.mono_ms < d->dead_ms + interval_ms)
+		return; /* one of several scans in it */
+	uint64_t until_ms = burial_hold(&d->hold, n - d->n_dead, d->now.mono_ms, interval_ms);
+	d->n_dead = n;
+	d->dead_ms = d->now.mono_ms;
 	atomic_store_explicit(&d->shared->burial_from_ms, until_ms, memory_order_relaxed);
 }
 
-static void scan(struct watchdog *d) REQUIRES(role_watchdog)
+/* Returns how long to wait for the next. */
+static uint32_t scan(struct watchdog *d) REQUIRES(role_watchdog)
 {
-	uint64_t began_ns = clock_mono_ns();
+	uint64_t began_ns = clock_mono_ns(), n_found = 0;
 	for (unsigned i = 0; i < d->shared->params.n_workers; i++) {
-		table_nominate(d->shared->table, &d->actor, i, (uint32_t)d->now.mono_ms);
+		n_found += table_nominate(d->shared->table, &d->actor, i, (uint32_t)d->now.mono_ms);
 		pulse(d, 0); /* work is no standstill */
 	}
-	histogram_record(&d->telemetry->scan_us, (clock_mono_ns() - began_ns) / 1000);
+	uint64_t took_ns = clock_mono_ns() - began_ns;
+	histogram_record(&d->telemetry->scan_us, took_ns / 1000);
 	hold_burials(d);
 	atomic_store_explicit(&d->telemetry->scans,
 		atomic_load_explicit(&d->telemetry->scans, memory_order_relaxed) + 1,
 		memory_order_relaxed);
 	shared_wake(d->shared, &d->actor, UINT_MAX);
+	return pace_pause_ms(n_found, took_ns, d->shared->params.scan_interval_ms);
 }
 
 /* Whether the worker makes progress: its turns end, and its list is taken. */
@@ -169,24 +178,27 @@ static void *watchdog_main(void *arg)
 {
 	struct watchdog *d = arg;
 	role_watchdog_begin();
+	(void)slice_set(SLICE_BRIEF_NS, SLICE_PROMPT); /* refused, its turn comes later */
 	look_at_wall_clock(d);
 	d->pulse_ms = clock_mono_ms();
 	pulse(d, 0);
-	uint64_t next_scan_ms = d->now.mono_ms + d->shared->params.scan_interval_ms;
+	uint32_t interval_ms = d->shared->params.scan_interval_ms, pause_ms;
+	uint64_t next_scan_ms = d->now.mono_ms + interval_ms;
 	while (!atomic_load(&d->shared->is_watchdog_stopping)) {
 		wait_for_heard(d, next_scan_ms);
 		look_at_wall_clock(d);
 		judge_heard(d);
 		if (d->now.mono_ms < next_scan_ms)
 			continue;
-		scan(d);
+		pause_ms = scan(d);
 		forget_standstill(d);
 		for (unsigned i = 0; i < d->shared->params.n_workers; i++)
 			watch_worker(d, i);
-		/* From now on, not from when it was due: after a standstill scans don't come in a burst. */
-		next_scan_ms += d->shared->params.scan_interval_ms;
-		if (next_scan_ms <= d->now.mono_ms)
-			next_scan_ms = d->now.mono_ms + d->shared->params.scan_interval_ms;
+		/* A short pause is one, and after a standstill scans don't come in a burst: from now on, not from when it was
+		 * due. */
+		next_scan_ms += pause_ms;
+		if (pause_ms < interval_ms || next_scan_ms <= d->now.mono_ms)
+			next_scan_ms = d->now.mono_ms + pause_ms;
 	}
 	return NULL;
 }
