@@ -166,17 +166,10 @@ bool mailbox_has_questions(const struct mailbox *m)
 	return atomic_load_explicit(&m->questions, memory_order_relaxed);
 }
 
-static bool has_mail(const struct mailbox *m)
-{
-	if (atomic_load(&m->links) || atomic_load(&m->questions) || atomic_load(&m->needs_resync))
-		return true;
-	return m->cells && atomic_load(&m->cells[m->head & m->mask].turn) == m->head + 1;
-}
-
 bool mailbox_sleep(struct mailbox *m)
 {
 	atomic_exchange(&m->is_asleep, true);
-	if (!has_mail(m))
+	if (!mailbox_has_mail(m))
 		return true;
 	mailbox_wake(m);
 	return false;

@@ -72,6 +72,14 @@ bool mailbox_has_links(
 	const struct mailbox *); /* any thread: whether the owner has links to take */
 bool mailbox_has_questions(const struct mailbox *); /* the same of questions */
 
+/* Whether there is mail of any kind; the owner. Sequentially consistent: the owner's half of Dekker's pattern, before a wait. */
+static inline bool mailbox_has_mail(const struct mailbox *m)
+{
+	if (atomic_load(&m->links) || atomic_load(&m->questions) || atomic_load(&m->needs_resync))
+		return true;
+	return m->cells && atomic_load(&m->cells[m->head & m->mask].turn) == m->head + 1;
+}
+
 /* Before a wait: true when nothing waits and the producers have been told that the owner sleeps; false when it
  * must not. mailbox_wake() after the wait. */
 bool mailbox_sleep(struct mailbox *);

@@ -422,6 +422,11 @@ size_t watch_spread(struct watch_index *x, size_t budget)
 	return n;
 }
 
+bool watch_is_idle(const struct watch_index *x)
+{
+	return x->n_to_resync == 0 && !x->news_first && !x->flush_first;
+}
+
 uint64_t watch_take_skipped(struct watch_index *x)
 {
 	uint64_t n = x->n_skipped;

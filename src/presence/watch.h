@@ -92,6 +92,9 @@ bool watch_is_resyncing(const struct watch_index *);
 struct watched *watch_resync_next(struct watch_index *);
 void watch_news_seq(struct watch_index *, struct watched *, uint64_t seq);
 
+/* Nothing to read again, to mark or to flush. */
+bool watch_is_idle(const struct watch_index *);
+
 /* Marks at most 'budget' watches dirty; how many were. has_news: whether there are more to mark. */
 size_t watch_spread(struct watch_index *, size_t budget);
 bool watch_has_news(const struct watch_index *);

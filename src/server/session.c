@@ -212,19 +212,25 @@ static bool keep_rest(struct worker *w, struct connection *c, const char *data, 
 	return refuse(w, c, NULL, WIRE_ERROR_SERVER_FULL, "out of memory");
 }
 
-/* Whether the session may send a message with so many ids, by its rate. What it earned by being silent pays first, so that
- * only who sends faster than the rate needs a bucket. */
+/* Whether there is no rate, or what the session earned by being silent pays: so that only who sends faster than the rate
+ * needs a bucket. */
+static bool pay_from_silence(struct worker *w, const struct connection *c, uint64_t cost)
+	REQUIRES(role_worker)
+{
+	if (w->shared->params.message_rate == 0)
+		return true;
+	if ((c->side && c->side->has_rate) || w->allowance < cost)
+		return false;
+	w->allowance -= cost;
+	return true;
+}
+
+/* Whether the session may send a message with so many ids, by its rate. */
 static bool afford(struct worker *w, struct connection *c, size_t n_ids) REQUIRES(role_worker)
 {
 	uint32_t rate = w->shared->params.message_rate;
-	uint64_t cost = RATE_UNITS + (uint64_t)n_ids * RATE_UNITS_PER_ID;
-	bool has_bucket = c->side && c->side->has_rate;
-	if (rate == 0)
+	if (pay_from_silence(w, c, RATE_UNITS + (uint64_t)n_ids * RATE_UNITS_PER_ID))
 		return true;
-	if (!has_bucket && w->allowance >= cost) {
-		w->allowance -= cost;
-		return true;
-	}
 	struct side *side = connection_side(c);
 	if (!side)
 		return true; /* no memory to count with: then that is the limit */
@@ -350,12 +356,30 @@ static bool may_go_on(struct worker *w, struct connection *c) REQUIRES(role_work
 	return !c->output && !c->is_broken && !c->is_deferred;
 }
 
+/* The heartbeats that the data begins with, all at once, where they need no bucket. Returns how many bytes they are. */
+static size_t answer_heartbeats(struct worker *w, const struct connection *c, const char *data,
+	size_t len) REQUIRES(role_worker)
+{
+	size_t n, used = message_leading_heartbeats(data, len < READ_MAX ? len : READ_MAX, &n);
+	if (n == 0 || !pay_from_silence(w, c, n * (uint64_t)RATE_UNITS))
+		return 0;
+	counter_add(worker_counters(w), COUNTER_messages_in, n);
+	counter_add(worker_counters(w), COUNTER_heartbeats, n);
+	buffer_append(&w->out, data, used);
+	return used;
+}
+
 bool session_consume(struct worker *w, struct connection *c, const char *data, size_t len)
 {
 	size_t line_len, used;
 	if (c->input && ndjson_next(data, len, 0, &line_len, &used) && may_go_on(w, c)) {
 		if (!finish_line(w, c, data, used))
 			return false;
+		data += used;
+		len -= used;
+	}
+	if (c->phase == PHASE_LIVE && !c->input && may_go_on(w, c)) {
+		used = answer_heartbeats(w, c, data, len);
 		data += used;
 		len -= used;
 	}

@@ -124,7 +124,8 @@ static bool read_ready(struct worker *w, uint64_t until_ns) REQUIRES(role_worker
 	return w->ready_first == CONNECTION_NONE;
 }
 
-static bool drain_mailbox(struct worker *w) REQUIRES(role_worker)
+/* False when there are more. */
+static bool drain_events(struct worker *w) REQUIRES(role_worker)
 {
 	struct event *e = NULL;
 	uint64_t n_stale = 0;
@@ -135,7 +136,34 @@ static bool drain_mailbox(struct worker *w) REQUIRES(role_worker)
 		worker_count(w, COUNTER_resyncs);
 		watch_resync_begin(w->watches);
 	}
+	atomic_store_explicit(
+		&w->telemetry->mailbox_depth, mailbox_depth(w->mailbox), memory_order_relaxed);
 	return !e;
+}
+
+/* What other threads have sent, and what is left of what they had. False when there is more. */
+static bool take_mail(struct worker *w) REQUIRES(role_worker)
+{
+	bool has_mail = mailbox_has_mail(w->mailbox), is_done = true;
+	if (has_mail)
+		hearing_collect(w);
+	if (w->to_hear || w->to_part)
+		is_done &= hearing_hear(w, w->now_ns + SLICE_HEAR_NS);
+	if (has_mail) {
+		is_done &= drain_events(w);
+		questions_answer(w);
+	}
+	return is_done;
+}
+
+/* On to those who watch. False when there is more. */
+static bool tell_news(struct worker *w) REQUIRES(role_worker)
+{
+	bool is_done = roster_resync(w, w->now_ns + SLICE_RESYNC_NS);
+	watch_spread(w->watches, MARKS_PER_TURN);
+	counter_add(worker_counters(w), COUNTER_events_skipped, watch_take_skipped(w->watches));
+	is_done &= !watch_has_news(w->watches);
+	return is_done & output_flush_all(w, w->now_ns + SLICE_FLUSH_NS);
 }
 
 /* The first of the list if its time is over; else NULL, and '*next_ms' is brought forward to when it will be. */
@@ -158,7 +186,7 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 {
 	struct connection *c;
 	unsigned n = 0;
-	uint64_t next_ms = output_expire(w, EXPIRIES_PER_TURN);
+	uint64_t next_ms = w->output_first ? output_expire(w, EXPIRIES_PER_TURN) : UINT64_MAX;
 	for (; n < EXPIRIES_PER_TURN && (c = overdue(w, &w->hellos, &next_ms)); n++)
 		if (!peer_turn_out(w, c))
 			break;
@@ -166,11 +194,12 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 		worker_close(w, c);
 	if (n == EXPIRIES_PER_TURN || (w->hellos.n > 0 && overdue(w, &w->hellos, &next_ms)))
 		next_ms = w->now.mono_ms;
-	peer_ring(w, EXPIRIES_PER_TURN);
+	if (w->alarms.n > 0)
+		peer_ring(w, EXPIRIES_PER_TURN);
 	uint64_t ring_ms = alarm_next_ms(&w->alarms);
 	if (ring_ms != UINT64_MAX && ring_ms - w->suspended_ms < next_ms)
 		next_ms = ring_ms - w->suspended_ms;
-	if (hearing_next_burial_ms(w) < next_ms)
+	if ((w->ended || w->dying) && hearing_next_burial_ms(w) < next_ms)
 		next_ms = hearing_next_burial_ms(w);
 	if (w->accept_again_ms > 0 && w->accept_again_ms <= w->now.mono_ms && accept_begin(w))
 		w->accept_again_ms = w->now.mono_ms + 1000;
@@ -179,37 +208,38 @@ static uint64_t expire(struct worker *w) REQUIRES(role_worker)
 	return next_ms;
 }
 
+/* Most turns change nothing of it. */
 static void publish(struct worker *w) REQUIRES(role_worker)
 {
 	struct worker_telemetry *t = w->telemetry;
+	if (w->n_connections == w->published_connections &&
+		w->n_lingering == w->published_lingering)
+		return;
+	w->published_connections = w->n_connections;
+	w->published_lingering = w->n_lingering;
 	atomic_store_explicit(&t->connections, w->n_connections, memory_order_relaxed);
 	atomic_store_explicit(&t->lingering, w->n_lingering, memory_order_relaxed);
-	atomic_store_explicit(&t->mailbox_depth, mailbox_depth(w->mailbox), memory_order_relaxed);
 	uint64_t own = 2 + w->shared->params.n_listen; /* the poller and the reserve */
 	atomic_store_explicit(&t->descriptors,
 		w->shared->n_low_descriptors + own + w->n_connections, memory_order_relaxed);
 }
 
-/* One turn; true when there is more to do at once. */
+/* One turn; true when there is more to do at once. Most are for a heartbeat, and have no more than its line to read: what is
+ * not there to be done costs a look. */
 static bool take_turn(struct worker *w) REQUIRES(role_worker)
 {
 	w->n_signatures = 0;
 	bool is_done = handle_events(w, w->now_ns + SLICE_READ_NS);
 	is_done &= read_ready(w, w->now_ns + SLICE_READ_NS);
-	hearing_collect(w);
-	is_done &= hearing_hear(w, w->now_ns + SLICE_HEAR_NS);
-	is_done &= drain_mailbox(w);
-	questions_answer(w);
-	is_done &= roster_resync(w, w->now_ns + SLICE_RESYNC_NS);
-	watch_spread(w->watches, MARKS_PER_TURN);
-	counter_add(worker_counters(w), COUNTER_events_skipped, watch_take_skipped(w->watches));
-	is_done &= !watch_has_news(w->watches);
-	is_done &= output_flush_all(w, w->now_ns + SLICE_FLUSH_NS);
+	is_done &= take_mail(w);
+	if (!watch_is_idle(w->watches))
+		is_done &= tell_news(w);
 	if (w->knocked) {
 		worker_tick(w);
 		accept_some(w, w->now_ns + SLICE_ACCEPT_NS);
 	}
-	hearing_bury(w, !is_done);
+	if (w->ended || w->dying)
+		hearing_bury(w, !is_done);
 	shared_wake(w->shared, &w->actor, w->index);
 	/* What was done may have made more to do. */
 	return !is_done || w->ready_first != CONNECTION_NONE || watch_has_flush(w->watches);
@@ -365,6 +395,7 @@ int worker_new(struct server_shared *shared, unsigned index, struct worker **ret
 	w->n_descriptors = (uint32_t)shared->params.n_descriptors;
 	w->poller.fd = w->reserve.fd = -1;
 	w->ready_first = w->ready_last = CONNECTION_NONE;
+	w->published_connections = UINT32_MAX;
 	w->to_hear_end = &w->to_hear;
 	w->to_part_end = &w->to_part;
 	w->ended_end = &w->ended;

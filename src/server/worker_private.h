@@ -51,14 +51,14 @@ struct worker {
 	/* owner: the worker's thread */
 	struct actor actor;
 	struct poller poller;
-	struct poller_event events[POLLER_BATCH];
-	int n_events, next_event; /* of the last wait, those not handled yet */
+	int n_events, next_event; /* of the last wait, those not handled yet: of 'events' */
 	int *listeners; /* one for each URL; -1: none */
 	struct reserve reserve;
 	uint64_t accept_again_ms; /* 0: accepting; else when to try again */
 	uint64_t knocked; /* a bit for each listener with connections waiting */
 	struct connections connections;
 	uint32_t n_connections, n_lingering;
+	uint32_t published_connections, published_lingering; /* as the telemetry has them */
 	struct timed_list hellos, lingering;
 	struct output *output_first, *output_last; /* by progress */
 	uint32_t ready_first, ready_last; /* with more to read */
@@ -87,6 +87,7 @@ struct worker {
 	uint64_t suspended_ms; /* what the machine's suspends have kept from the monotonic clock */
 	struct instant now;
 	uint32_t stamp_ms; /* now, rounded up */
+	struct poller_event events[POLLER_BATCH]; /* last: the rest of the record lies together */
 };
 
 static inline struct counters *worker_counters(struct worker *w)

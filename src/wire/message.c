@@ -73,11 +73,29 @@ static enum request request_parse(const char *word, size_t len)
 	return REQUEST_N;
 }
 
+#define CANONICAL "{\"type\":\"heartbeat\"}"
+
 bool message_is_canonical_heartbeat(const char *line, size_t len)
 {
-	static const char canonical[] = "{\"type\":\"heartbeat\"}";
+	return len == strlen(CANONICAL) && memcmp(line, CANONICAL, strlen(CANONICAL)) == 0;
+}
 
-	return len == sizeof(canonical) - 1 && memcmp(line, canonical, sizeof(canonical) - 1) == 0;
+size_t message_leading_heartbeats(const char *data, size_t len, size_t *ret_n)
+{
+	static const char line[] = CANONICAL "\n";
+	enum { LINE = sizeof(line) - 1 };
+	size_t at = 0, n = 0;
+
+	for (; at < len; n++) {
+		if (data[at] == '\n')
+			at++;
+		else if (len - at >= LINE && memcmp(data + at, line, LINE) == 0)
+			at += LINE;
+		else
+			break;
+	}
+	*ret_n = n;
+	return at;
 }
 
 /* All but the arrays' insides: a heartbeat needs no 500 bytes of zeros. */

@@ -107,4 +107,8 @@ struct slice message_user(const struct message *, size_t i);
 /* Whether the line is {"type":"heartbeat"} to the letter: recognised without a parser. */
 bool message_is_canonical_heartbeat(const char *line, size_t len);
 
+/* How many of the data's bytes, from its start, are nothing but heartbeats in their two short forms: canonical lines and empty
+ * ones, each with its '\n' and no '\r'. Their answers are these very bytes. '*ret_n': how many heartbeats. */
+size_t message_leading_heartbeats(const char *data, size_t len, size_t *ret_n);
+
 #endif

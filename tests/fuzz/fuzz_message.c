@@ -4,6 +4,7 @@
 
 #include "base/buffer.h"
 #include "wire/message.h"
+#include "wire/ndjson.h"
 #include "wire/prescan.h"
 #include "wire/reply.h"
 
@@ -109,6 +110,29 @@ static void check_verdict(const char *line, size_t size, enum wire_error err)
 	json_decref(value);
 }
 
+/* Heartbeats that are counted without being parsed are what parsing says, to the last: whole lines, whose answers are they
+ * themselves. */
+static void check_leading_heartbeats(const char *data, size_t size)
+{
+	size_t n, n_lines = 0, at = 0, line_len, used,
+		  len = message_leading_heartbeats(data, size, &n);
+
+	PROPERTY(len <= size);
+	while (at < len) {
+		struct buffer CLEANUP(buffer_free) b = {0};
+		struct message CLEANUP(message_free) m;
+
+		PROPERTY(ndjson_next(data + at, size - at, 0, &line_len, &used));
+		PROPERTY(message_parse(data + at, line_len, &m) == WIRE_OK);
+		PROPERTY(m.type == REQUEST_HEARTBEAT);
+		reply_heartbeat(&b, &m);
+		PROPERTY(b.len == used && memcmp(b.data, data + at, used) == 0);
+		at += used;
+		n_lines++;
+	}
+	PROPERTY(at == len && n == n_lines);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct buffer CLEANUP(buffer_free) b = {0};
@@ -119,6 +143,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	PROPERTY(err == WIRE_OK || err == WIRE_ERROR_BAD_JSON || err == WIRE_ERROR_BAD_MESSAGE ||
 		 err == WIRE_ERROR_UNKNOWN_TYPE || err == WIRE_ERROR_VERSION);
 	check_verdict(line, size, err);
+	check_leading_heartbeats(line, size);
 	if (err == WIRE_OK) {
 		check_fields(&m);
 		check_replies(&b, &m);

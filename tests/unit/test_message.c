@@ -434,18 +434,6 @@ static void test_depth_in_an_unknown_field(void **state)
 	}
 }
 
-static void test_canonical_heartbeat(void **state)
-{
-	static const char text[] = "{\"type\":\"heartbeat\"}";
-
-	(void)state;
-	assert_true(message_is_canonical_heartbeat(text, 20));
-	assert_false(message_is_canonical_heartbeat(text, 19));
-	assert_false(message_is_canonical_heartbeat(text, 21));
-	assert_false(message_is_canonical_heartbeat("{\"type\":\"Heartbeat\"}", 20));
-	assert_false(message_is_canonical_heartbeat("", 0));
-}
-
 static void test_a_heartbeat_holds_no_memory(void **state)
 {
 	static const char line[] = "{\"type\":\"heartbeat\",\"id\":\"x\"}";
@@ -582,7 +570,6 @@ int main(void)
 		cmocka_unit_test(test_lengths),
 		cmocka_unit_test(test_how_many_users),
 		cmocka_unit_test(test_depth_in_an_unknown_field),
-		cmocka_unit_test(test_canonical_heartbeat),
 		cmocka_unit_test(test_a_heartbeat_holds_no_memory),
 		cmocka_unit_test(test_refused_memory),
 		cmocka_unit_test(test_without_the_hooks),
