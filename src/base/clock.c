@@ -77,6 +77,11 @@ uint64_t clock_mono_ms(void)
 	return clock_mono_ns() / NS_PER_MS;
 }
 
+uint64_t clock_thread_ns(void)
+{
+	return timespec_ns(clock_read(CLOCK_THREAD_CPUTIME_ID));
+}
+
 uint64_t clock_suspended_ms(void)
 {
 	uint64_t mono_ns = timespec_ns(clock_read(CLOCK_MONOTONIC));

@@ -20,6 +20,9 @@ uint64_t clock_mono_ns(void);
 uint64_t clock_mono_ms(void); /* rounded down: for comparing with a deadline */
 uint64_t clock_mono_ms_up(void); /* rounded up: for stamping what was just read */
 
+/* The processor time that the calling thread has had; a system call. */
+uint64_t clock_thread_ns(void);
+
 /* How long the machine has been suspended since it was booted, to about 1 ms: CLOCK_MONOTONIC stands still meanwhile. What
  * others date by a calendar (a token's expiry) runs on by this. */
 uint64_t clock_suspended_ms(void);

@@ -73,24 +73,34 @@ bool mailbox_post(struct mailbox *m, struct event *e, bool *ret_wake)
 	return true;
 }
 
-static bool push(
-	struct mailbox *m, _Atomic(struct mailbox_link *) *stack, struct mailbox_link *link)
+static void push(_Atomic(struct mailbox_link *) *stack, struct mailbox_link *link)
 {
 	struct mailbox_link *top = atomic_load_explicit(stack, memory_order_relaxed);
 	do
 		link->next = top;
 	while (!atomic_compare_exchange_weak(stack, &top, link));
-	return must_wake(m);
 }
 
 bool mailbox_push(struct mailbox *m, struct mailbox_link *link)
 {
-	return push(m, &m->links, link);
+	push(&m->links, link);
+	return must_wake(m);
+}
+
+void mailbox_leave(struct mailbox *m, struct mailbox_link *link)
+{
+	push(&m->links, link);
+}
+
+bool mailbox_remind(struct mailbox *m)
+{
+	return atomic_load(&m->links) && must_wake(m);
 }
 
 bool mailbox_ask(struct mailbox *m, struct mailbox_link *link)
 {
-	return push(m, &m->questions, link);
+	push(&m->questions, link);
+	return must_wake(m);
 }
 
 bool mailbox_raise_resync(struct mailbox *m)

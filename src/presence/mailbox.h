@@ -5,7 +5,7 @@
  * most once. Questions: the same, in a stack of their own (see inquiry.h). And the resync flag, raised where an event met a full ring: the owner then reads again all that
  * it watches, so that nothing is lost for good and nobody ever waits under a stripe's lock.
  *
- * Threads  mailbox_post, _push, _ask, _raise_resync: any. The rest: the owner.
+ * Threads  mailbox_post, _push, _leave, _remind, _ask, _raise_resync: any. The rest: the owner.
  * Waking   This room makes no system calls: a producer is told whether the owner sleeps, and whoever is told so
  *          must signal the owner's wake-up descriptor, once it holds no lock. Publishing and the sleep
  *          word are sequentially consistent on both sides (Dekker's pattern): either the producer sees the
@@ -55,6 +55,10 @@ void mailbox_destroy(struct mailbox *); /* drops what is still in it */
 bool mailbox_post(struct mailbox *, struct event *, bool *ret_wake);
 /* True where the owner must be woken. */
 bool mailbox_push(struct mailbox *, struct mailbox_link *);
+/* The same of a link that can wait until the owner looks by itself, or is reminded: _remind() is true where it has links, and
+ * must be woken for them. */
+void mailbox_leave(struct mailbox *, struct mailbox_link *);
+bool mailbox_remind(struct mailbox *);
 bool mailbox_ask(struct mailbox *, struct mailbox_link *);
 bool mailbox_raise_resync(struct mailbox *);
 

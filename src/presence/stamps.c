@@ -70,8 +70,10 @@ static int grow(struct stamps *s)
 		atomic_init(&chunk->stamps[i], 0);
 	for (size_t i = 0; i < STAMPS_CHUNK; i++)
 		atomic_init(&chunk->changes[i], 0);
-	for (size_t i = 0; i < STAMPS_WORDS; i++)
+	for (size_t i = 0; i < STAMPS_WORDS; i++) {
 		atomic_init(&chunk->used[i], 0);
+		atomic_init(&chunk->passed_over[i], 0);
+	}
 	chunk->full = 0;
 	s->chunks[n] = chunk;
 	/* Pairs with the acquire in stamps_scan: who sees the count sees the chunk. */
@@ -95,6 +97,10 @@ int stamps_take(struct stamps *s, uint32_t first_stamp, uint32_t *ret_slot)
 	unsigned bit = (unsigned)__builtin_ctzll(~used);
 	used |= UINT64_C(1) << bit;
 	atomic_store_explicit(&chunk->stamps[word * 64 + bit], first_stamp, memory_order_relaxed);
+	/* Relaxed: the release below orders it, too. A read-modify-write, for its neighbours' bits are the watchdog's. */
+	if (atomic_load_explicit(&chunk->passed_over[word], memory_order_relaxed) >> bit & 1)
+		atomic_fetch_and_explicit(
+			&chunk->passed_over[word], ~(UINT64_C(1) << bit), memory_order_relaxed);
 	/* Pairs with the acquire in stamps_scan: who sees the slot in use sees its first stamp. */
 	atomic_store_explicit(&chunk->used[word], used, memory_order_release);
 	if (used == UINT64_MAX)
@@ -118,6 +124,14 @@ void stamps_give(struct stamps *s, uint32_t slot)
 	s->n_used--;
 	if (index < s->first_with_room)
 		s->first_with_room = index;
+}
+
+void stamps_pass_over(struct stamps *s, uint32_t slot)
+{
+	struct stamps_chunk *chunk = s->chunks[slot / STAMPS_CHUNK];
+	/* Relaxed: the list by which the record goes back to the owner, who clears it, orders the two. */
+	atomic_fetch_or_explicit(&chunk->passed_over[slot % STAMPS_CHUNK / 64],
+		UINT64_C(1) << slot % 64, memory_order_relaxed);
 }
 
 /* The scan's loads. Plain ones, four stamps in one; aligned words are read whole on every machine that this builds for, and a
@@ -164,6 +178,15 @@ static bool block_has_stale(const _Atomic uint32_t *stamps, uint32_t now)
 	return (any[0] | any[1] | any[2] | any[3]) >> 31;
 }
 
+/* A bit for each stale one of 64. */
+static uint64_t stale_mask(const _Atomic uint32_t *stamps, uint32_t now)
+{
+	uint64_t mask = 0;
+	for (unsigned bit = 0; bit < 64; bit++)
+		mask |= (uint64_t)stamp_is_stale(load_stamp(&stamps[bit]), now) << bit;
+	return mask;
+}
+
 size_t stamps_scan(
 	const struct stamps *s, uint32_t now, uint32_t *cursor, uint32_t *ret_slots, size_t max)
 {
@@ -182,12 +205,12 @@ size_t stamps_scan(
 		/* A word of 64 slots at a time, whole or not at all, so that the cursor stays on a word. */
 		if (max - n < 64)
 			break;
-		uint64_t used = atomic_load_explicit(&chunk->used[at / 64], memory_order_acquire);
-		for (; used; used &= used - 1) {
-			unsigned bit = (unsigned)__builtin_ctzll(used);
-			if (stamp_is_stale(load_stamp(&chunk->stamps[at + bit]), now))
-				ret_slots[n++] = slot + bit;
-		}
+		uint64_t stale = atomic_load_explicit(&chunk->used[at / 64], memory_order_acquire);
+		stale &= ~atomic_load_explicit(&chunk->passed_over[at / 64], memory_order_relaxed);
+		if (stale)
+			stale &= stale_mask(&chunk->stamps[at], now);
+		for (; stale; stale &= stale - 1)
+			ret_slots[n++] = slot + (unsigned)__builtin_ctzll(stale);
 		slot += 64;
 	}
 	*cursor = slot < end ? slot : UINT32_MAX;

@@ -39,6 +39,8 @@ struct stamps_chunk {
 	void *run;
 	/* atomic: owner -> watchdog. Released after the slot's first stamp was stored. */
 	_Atomic uint64_t used[STAMPS_WORDS];
+	/* atomic: watchdog sets, owner clears -> watchdog: see stamps_pass_over(). */
+	_Atomic uint64_t passed_over[STAMPS_WORDS];
 	/* owner: the worker. A bit for each word of 'used' that has no room left. */
 	uint64_t full;
 	/* atomic: holder of the session's stripe -> the store. Goes up with each change of a session in the slot:
@@ -68,6 +70,10 @@ static inline _Atomic uint32_t *stamps_at(struct stamps *s, uint32_t slot)
 {
 	return &s->chunks[slot / STAMPS_CHUNK]->stamps[slot % STAMPS_CHUNK];
 }
+
+/* No scan finds the slot any more until it is taken anew: who was in it has ended, and its owner may be long in giving it
+ * back. The watchdog, before the owner can know. */
+void stamps_pass_over(struct stamps *, uint32_t slot) REQUIRES(role_watchdog);
 
 /* Whether a deadline lies at or before now. */
 static inline bool stamp_is_stale(uint32_t stamp, uint32_t now)

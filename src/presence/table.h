@@ -73,6 +73,8 @@ struct actor {
 	struct event_spares spares;
 	struct keep *keep; /* the table's own: a spare */
 	uint64_t wake_workers; /* a bit for each worker that must be woken */
+	uint64_t
+		remind_workers; /* the watchdog's: each that was left records of the dead (mailbox_remind()) */
 	bool wake_watchdog, wake_feed;
 	uint64_t now_ns; /* of the monotonic clock, when its loop last looked: events carry it */
 };

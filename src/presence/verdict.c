@@ -230,13 +230,22 @@ struct verdict table_judge(struct table *t, struct actor *a, struct session *s,
 	free(sentence.spent);
 	count_verdict(a, &verdict, sentence.reason);
 	bool has_ended = verdict.kind == VERDICT_EXPIRED || verdict.kind == VERDICT_OVER;
-	if (has_ended)
+	if (has_ended) {
+		/* In a mass death the dead wait for their burial, and each scan would look at each of them. */
+		stamps_pass_over(&t->slabs[s->worker].stamps, s->slot);
 		table_forget(t, a);
-	if (has_ended || verdict.kind == VERDICT_GONE || sentence.is_parting) {
-		/* Back to its worker, which closes the connection and, of an ended one, gives the record back. */
+	}
+	/* Back to its worker, which closes the connection and, of an ended one, gives the record back: the dead have time. */
+	struct mailbox *box = t->params.mailboxes[s->worker];
+	uint64_t worker = UINT64_C(1) << s->worker;
+	if (has_ended) {
+		atomic_store(&s->mark, MARK_LISTED);
+		mailbox_leave(box, &s->link);
+		a->remind_workers |= worker;
+	} else if (verdict.kind == VERDICT_GONE || sentence.is_parting) {
 		atomic_store(&s->mark, sentence.is_parting ? MARK_PARTING : MARK_LISTED);
-		if (mailbox_push(t->params.mailboxes[s->worker], &s->link))
-			a->wake_workers |= UINT64_C(1) << s->worker;
+		if (mailbox_push(box, &s->link))
+			a->wake_workers |= worker;
 	}
 	return verdict;
 }

@@ -16,7 +16,7 @@ enum {
 	PACE_SHARE = 10, /* of a processor, one part in so many */
 };
 
-/* The pause, in ms, after a scan that found so many who had not been found before and took so long. */
+/* The pause, in ms, after a scan that found so many who had not been found before and took so much processor time. */
 uint32_t pace_pause_ms(uint64_t n_found, uint64_t took_ns, uint32_t scan_interval_ms);
 
 #endif

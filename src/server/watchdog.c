@@ -34,6 +34,8 @@ struct watchdog {
 	struct burial_hold hold;
 	uint64_t n_dead; /* nominated and judged, when burials were last looked at */
 	uint64_t dead_ms; /* and when that was */
+	uint64_t
+		reminded_ms; /* when workers were last reminded of the dead that they have to bury */
 	uint64_t owes_since_ms
 		[WORKERS_MAX]; /* when a worker's list was first found waiting; 0: it is not */
 };
@@ -99,19 +101,19 @@ static void hold_burials(struct watchdog *d) REQUIRES(role_watchdog)
 /* Returns how long to wait for the next. */
 static uint32_t scan(struct watchdog *d) REQUIRES(role_watchdog)
 {
-	uint64_t began_ns = clock_mono_ns(), n_found = 0;
+	uint64_t began_ns = clock_mono_ns(), had_ns = clock_thread_ns(), n_found = 0;
 	for (unsigned i = 0; i < d->shared->params.n_workers; i++) {
 		n_found += table_nominate(d->shared->table, &d->actor, i, (uint32_t)d->now.mono_ms);
 		pulse(d, 0); /* work is no standstill */
 	}
-	uint64_t took_ns = clock_mono_ns() - began_ns;
-	histogram_record(&d->telemetry->scan_us, took_ns / 1000);
+	histogram_record(&d->telemetry->scan_us, (clock_mono_ns() - began_ns) / 1000);
 	hold_burials(d);
 	atomic_store_explicit(&d->telemetry->scans,
 		atomic_load_explicit(&d->telemetry->scans, memory_order_relaxed) + 1,
 		memory_order_relaxed);
 	shared_wake(d->shared, &d->actor, UINT_MAX);
-	return pace_pause_ms(n_found, took_ns, d->shared->params.scan_interval_ms);
+	return pace_pause_ms(
+		n_found, clock_thread_ns() - had_ns, d->shared->params.scan_interval_ms);
 }
 
 /* Whether the worker makes progress: its turns end, and its list is taken. */
@@ -136,6 +138,22 @@ static void watch_worker(struct watchdog *d, unsigned i)
 		log_warning("worker goes on", LOG_U64("worker", i));
 }
 
+/* At once, or, while burials are held, every scan interval: in a mass death there are better reasons to wake a worker. */
+static void remind_workers(struct watchdog *d) REQUIRES(role_watchdog)
+{
+	uint64_t now_ms = d->now.mono_ms;
+	bool is_held = now_ms < d->hold.until_ms;
+	if (is_held && now_ms < d->reminded_ms + d->shared->params.scan_interval_ms)
+		return;
+	d->reminded_ms = now_ms;
+	for (uint64_t left = d->actor.remind_workers; left; left &= left - 1) {
+		unsigned i = (unsigned)__builtin_ctzll(left);
+		if (mailbox_remind(d->shared->mailboxes[i]))
+			d->actor.wake_workers |= UINT64_C(1) << i;
+	}
+	d->actor.remind_workers = 0;
+}
+
 static void judge_heard(struct watchdog *d) REQUIRES(role_watchdog)
 {
 	unsigned n = 0;
@@ -155,6 +173,7 @@ static void judge_heard(struct watchdog *d) REQUIRES(role_watchdog)
 			pulse(d, 0);
 		}
 	}
+	remind_workers(d);
 	shared_wake(d->shared, &d->actor, UINT_MAX);
 }
 

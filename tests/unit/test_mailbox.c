@@ -176,6 +176,34 @@ static void a_sleeper_is_woken_once_by_any_mail(void **state)
 	}
 }
 
+/* What is left for a sleeper wakes nobody, and takes nobody else's wake-up from it; a reminder does, once. */
+static void a_sleeper_is_reminded_of_what_was_left(void **state)
+{
+	(void)state;
+	struct mailbox m;
+	struct mailbox_link links[3];
+	assert_int_equal(mailbox_init(&m, 2), 0);
+	assert_true(mailbox_sleep(&m));
+	assert_false(mailbox_remind(&m)); /* of nothing */
+	mailbox_leave(&m, &links[0]);
+	assert_true(send(&m, AN_EVENT, NULL));
+	assert_false(mailbox_remind(&m)); /* its wake-up is on its way */
+	mailbox_wake(&m);
+	assert_ptr_equal(mailbox_take_links(&m), &links[0]);
+	assert_int_equal(take(&m), 1);
+
+	assert_true(mailbox_sleep(&m));
+	mailbox_leave(&m, &links[1]);
+	mailbox_leave(&m, &links[2]);
+	assert_true(mailbox_remind(&m));
+	assert_false(mailbox_remind(&m));
+	mailbox_wake(&m);
+	assert_false(mailbox_sleep(&m)); /* there is mail */
+	assert_false(mailbox_remind(&m)); /* awake */
+	assert_ptr_equal(mailbox_take_links(&m), &links[1]);
+	mailbox_destroy(&m);
+}
+
 static void a_wake_up_said_before_stays_said(void **state)
 {
 	(void)state;
@@ -219,6 +247,7 @@ int main(void)
 		cmocka_unit_test(an_event_is_shared_by_reference),
 		cmocka_unit_test(links_come_once_and_oldest_first),
 		cmocka_unit_test(a_sleeper_is_woken_once_by_any_mail),
+		cmocka_unit_test(a_sleeper_is_reminded_of_what_was_left),
 		cmocka_unit_test(a_wake_up_said_before_stays_said),
 		cmocka_unit_test(impossible_capacities_die),
 		cmocka_unit_test(refused_memory_is_said),

@@ -176,6 +176,33 @@ static void free_slots_are_never_reported(void **state)
 	stamps_destroy(&s);
 }
 
+static void the_passed_over_are_found_when_taken_anew(void **state)
+{
+	(void)state;
+	role_worker_begin();
+	role_watchdog_begin();
+	static const uint32_t over[] = {0, 5, 63, 64, 511, 512, STAMPS_CHUNK - 1, STAMPS_CHUNK};
+	static uint32_t slots[2 * STAMPS_CHUNK];
+	enum { N = STAMPS_CHUNK + 100, N_OVER = sizeof(over) / sizeof(*over) };
+	struct stamps s;
+	begin(&s);
+	for (uint32_t i = 0; i < N; i++)
+		take(&s, 100);
+	for (unsigned i = 0; i < N_OVER; i++)
+		stamps_pass_over(&s, over[i]);
+	assert_int_equal(scan_all(&s, 100, slots, 2 * STAMPS_CHUNK, 64), N - N_OVER);
+	for (size_t k = 0; k < N - N_OVER; k++)
+		for (unsigned i = 0; i < N_OVER; i++)
+			assert_int_not_equal(slots[k], over[i]);
+	for (unsigned i = 0; i < N_OVER; i++)
+		stamps_give(&s, over[i]);
+	assert_int_equal(scan_all(&s, 100, slots, 2 * STAMPS_CHUNK, 64), N - N_OVER);
+	for (unsigned i = 0; i < N_OVER; i++)
+		assert_int_equal(take(&s, 100), over[i]);
+	assert_int_equal(scan_all(&s, 100, slots, 2 * STAMPS_CHUNK, 64), N);
+	stamps_destroy(&s);
+}
+
 static void no_more_than_there_may_be(void **state)
 {
 	(void)state;
@@ -248,6 +275,7 @@ int main(void)
 		cmocka_unit_test(the_edges_of_blocks_are_seen),
 		cmocka_unit_test(all_stale_at_once_come_in_slices),
 		cmocka_unit_test(free_slots_are_never_reported),
+		cmocka_unit_test(the_passed_over_are_found_when_taken_anew),
 		cmocka_unit_test(no_more_than_there_may_be),
 		cmocka_unit_test(refused_memory_is_said),
 		cmocka_unit_test(broken_calls_die),
