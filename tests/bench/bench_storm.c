@@ -3,7 +3,9 @@
  *
  * Silent at once means: each sends a last beat, as fast as one process can write them, and then nothing,
  * its connection still standing. How far the last beats lie apart is a figure too (silence_spread_ms): so far
- * apart the deaths themselves are. Lateness is counted for each death from its own last beat + the timeout.
+ * apart the deaths themselves are. Lateness is counted for each death from its own last beat + the timeout. With
+ * --silence-ms the last beats are spread over that time: where they alone would take all of the processors, what is
+ * late is that they are read.
  *
  * With --crowd that many more sessions live on and beat, each once a heartbeat; whoever of them or of the
  * others is lost before its time was falsely expired. --quiet-ms is how long all of that stands before the
@@ -30,6 +32,7 @@ enum {
 	PARALLEL = 128, /* logins under way at once, of all processes together */
 	MARGIN_MS = 10000,
 	STEP_MS = 200, /* between looks at the server's memory */
+	SILENCE_STEP_MS = 5, /* between last beats that are spread */
 	WATCHES_MAX = 10000, /* of one watcher: the server's default limit */
 	NICE_VICTIMS = 10, /* whose last beats go before the crowd's */
 	NICE_CROWD = 15,
@@ -41,7 +44,7 @@ enum {
 static struct options options;
 /* The live clients ask for the same heartbeat; how often they really beat is for the measuring. */
 static uint64_t n_victims = 10000, heartbeat_ms = 1000, timeout_ms = 3000, quiet_ms = 500;
-static uint64_t n_crowd, n_watchers, limit_s = 200, live_every_ms = 20, beat_grain_ms;
+static uint64_t n_crowd, n_watchers, limit_s = 200, live_every_ms = 20, beat_grain_ms, silence_ms;
 static unsigned n_victim_processes, n_crowd_processes, n_parallel;
 
 struct result {
@@ -77,6 +80,7 @@ static void told(void *arg, const struct item *item, uint64_t now_ns)
 static int open_load(const struct member *self, uint64_t first_user, uint64_t n, struct load **ret)
 {
 	struct result *result = self->result;
+	uint64_t grain_ns = self->index ? beat_grain_ms * 1000000 : 0;
 	struct load_params params = {
 		.server = options.server,
 		.is_tls = options.is_tls,
@@ -84,7 +88,8 @@ static int open_load(const struct member *self, uint64_t first_user, uint64_t n,
 		.n_sessions = (uint32_t)n,
 		.first_user = first_user,
 		.heartbeat_ms = heartbeat_ms,
-		.beat_grain_ns = self->index ? beat_grain_ms * 1000000 : 0,
+		.beat_grain_ns = grain_ns,
+		.beat_phase_ns = grain_ns * self->index / self->n,
 		.wake_fd = self->go_fd,
 		.on_event = self->index == 1 ? told : NULL,
 		.on_event_arg = result,
@@ -159,6 +164,28 @@ static int watch(struct member *self)
 	return error < 0 ? error : 0;
 }
 
+/* The last beat of each. */
+static int beat_last(struct load *load, uint32_t n)
+{
+	uint64_t begun_ms = clock_mono_ms(), passed_ms = 0;
+	uint32_t n_sent = 0;
+	int error = 0;
+
+	load_beat_every(load, 0, n, 0);
+	while (n_sent < n && error >= 0) {
+		uint32_t n_due = n;
+
+		passed_ms = clock_mono_ms() - begun_ms + SILENCE_STEP_MS;
+		if (passed_ms < silence_ms)
+			n_due = (uint32_t)(n * passed_ms / silence_ms);
+		load_beat_now(load, n_sent, n_due - n_sent);
+		n_sent = n_due;
+		if (n_sent < n)
+			error = load_run(load, (begun_ms + passed_ms) * 1000000);
+	}
+	return error;
+}
+
 static int fall_silent(struct member *self)
 {
 	unsigned index = self->index - 2;
@@ -178,11 +205,10 @@ static int fall_silent(struct member *self)
 		error = member_report(self);
 	if (!error)
 		error = load_run(load, UINT64_MAX);
-	if (error >= 0) {
-		load_beat_every(load, 0, n, 0);
-		load_beat_now(load, 0, n);
+	if (error >= 0)
+		error = beat_last(load, n);
+	if (error >= 0)
 		error = member_report(self);
-	}
 	if (error >= 0)
 		error = member_wait(self); /* nothing is read any more either */
 	load_free(load);
@@ -438,6 +464,7 @@ int main(int argc, char **argv)
 		{.name = "patience-s", .number = &limit_s},
 		{.name = "live-every-ms", .number = &live_every_ms},
 		{.name = "beat-grain-ms", .number = &beat_grain_ms},
+		{.name = "silence-ms", .number = &silence_ms},
 		{.name = NULL},
 	};
 	struct fleet *fleet = NULL;

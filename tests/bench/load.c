@@ -521,7 +521,7 @@ void load_beat_every(struct load *l, uint32_t first, uint32_t n, uint64_t interv
 	l->beat_n = n;
 	l->beat_at = 0;
 	l->beat_interval_ns = n ? interval_ns : 0;
-	l->beat_base_ns = clock_mono_ns();
+	l->beat_base_ns = clock_mono_ns() + l->params.beat_phase_ns;
 }
 
 void load_beat_in_rows(struct load *l, uint32_t first, uint32_t n, unsigned n_in_row)

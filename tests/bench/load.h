@@ -43,6 +43,8 @@ struct load_params {
 	/* Beats of a schedule that fall due within so long go out together: a crowd's load then wakes up a
 	 * few times a second, not for each beat. 0: each at its moment. */
 	uint64_t beat_grain_ns;
+	uint64_t
+		beat_phase_ns; /* a schedule begins so much later: those of several processes are not to beat together */
 	/* Sessions that the loads of several processes share: how many of them have been taken, in memory that all share. Each
 	 * logs in the next as it has room for a login under way, so that all end at the same time. NULL: all are its own. */
 	_Atomic uint32_t *taken;

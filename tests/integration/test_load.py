@@ -6,8 +6,10 @@ import time
 
 import pytest
 
+from support import costs
 from support.mode import IS_RELEASE, PATIENCE, sized
 
+MANY = 100  # deaths in a scan that make a mass death, and some
 N = min(sized(10_000, 1_000), resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 500)
 
 
@@ -90,3 +92,34 @@ def test_number_of_workers(start, clients, workers):
     for i, client in enumerate(everyone):
         if i != 7:
             client.event("u7", "offline", "logout")
+
+
+@pytest.mark.alone
+@pytest.mark.release_only
+def test_a_mass_death_is_scanned_for_more_often(start, clients, figure):
+    """They fall due one after the other, two thousand within two seconds, and a scan interval is one. The first scan that
+    finds many tells of all who are due by then; from there on nobody waits for the rest of an interval."""
+    n, spread_s, interval_ms, timeout_ms = 2000, 2.0, 1000, 10000
+    server = start(WORKERS=2, HEARTBEAT="5s", MISSED_BEATS=2, SCAN_INTERVAL=f"{interval_ms}ms")
+    watcher = clients(server).hello("watcher", "w", heartbeat_ms=60000)  # first: it waits by select()
+    sockets = costs.open_sessions(server, 0, n)
+    for first in range(0, n, 1000):
+        watcher.watch(*(costs.user(i) for i in range(first, first + 1000)))
+    began = time.monotonic()
+    for i, sock in enumerate(sockets):
+        while time.monotonic() < began + i * spread_s / n:
+            time.sleep(0.001)  # the time between two deaths is what is made here
+        sock.sendall(b"\n")
+    told = [watcher.event(reason="timeout", timeout=timeout_ms / 1000 + 10) for _ in range(n)]
+    for sock in sockets:
+        sock.close()
+    at_ms = sorted(event["at_ms"] for event in told)
+    first_ms = next(ms for ms, later in zip(at_ms, at_ms[MANY:]) if later - ms < 50)
+    late = [event["at_ms"] - event["last_seen_ms"] - timeout_ms for event in told]
+    after = sorted(ms for event, ms in zip(told, late) if event["last_seen_ms"] + timeout_ms > first_ms + interval_ms / 10)
+    assert len(after) > n / 4, "the first scan that found many was in the midst of them"
+    median = after[len(after) // 2]
+    figure(f"{len(after)} who fell due after the first scan: told {median} ms late at the median, {after[-1]} at most")
+    assert min(late) >= 0
+    assert median <= interval_ms / 4  # half an interval, were it not for them; a tenth at most is meant
+    assert after[-1] <= 2 * interval_ms
