@@ -38,7 +38,7 @@
 	X(COUNT, missed_beats, MISSED_BEATS, "3", 2, 1000, \
 		"a session ends after a silence of its heartbeat times this") \
 	X(DURATION, scan_interval_ms, SCAN_INTERVAL, "100ms", 10, 1000, \
-		"how often the watchdog looks for silent sessions; ten times as often in a mass death") \
+		"how often the watchdog looks for the silent; ten times as often in a mass death") \
 	X(DURATION, hello_timeout_ms, HELLO_TIMEOUT, "5s", 100, 5 * 60 * 1000, \
 		"a connection without a valid hello is closed after this, whatever it sent") \
 	X(DURATION, slow_timeout_ms, SLOW_TIMEOUT, "30s", 1000, 3600 * 1000, \
