@@ -48,8 +48,8 @@ struct stats_view {
 	uint64_t now_mono_ms;
 };
 
-/* The body of GET /stats, at the end of a buffer. By template: 64 workers are some 9,000 numbers, which take 0.2 ms of the
- * admin thread so, and 3 ms as values of jansson's. */
+/* The body of GET /stats, at the end of a buffer. By template: 56 workers are 130 KB, which take 0.17 ms of a processor so,
+ * and 1.7 as values of jansson's. */
 void stats_put(struct buffer *, const struct stats_view *);
 
 /* The field "limits" of it, in an object that is open. */
